@@ -11,13 +11,13 @@
 //! bytes → Draft → check → Config → plan(View) → KernelState → diff(observed) → [Op] → the kernel
 //! ```
 
-pub mod config;
-pub mod control;
-pub mod health;
-pub mod journal;
 pub mod moment;
+pub mod config;
+pub mod vrrp;
+pub mod health;
 pub mod plan;
 pub mod reconcile;
+pub mod control;
 pub mod report;
 pub mod supervise;
-pub mod vrrp;
+pub mod journal;

@@ -1,12 +1,22 @@
 //! The planner: what the kernel of this box should hold, given the document, who this box is and what it knows.
+//!
+//! It decides the *complete* state, at every call, from nothing but its arguments; what is already there is
+//! [`reconcile`](crate::reconcile)'s business. It never does anything and never remembers.
+//!
+//! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for packet rules and sysctls.
 
 pub mod state;
+mod network;
+mod balancing;
+mod guard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::Config;
-use crate::config::types::{InstanceId, Mac, MemberName, ServerName, ServiceName};
+use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
+use crate::config::{Config, Member, Service, VrrpInstance};
 use state::KernelState;
+
+pub use balancing::FORWARDED;
 
 /// What this box knows at the moment: the planner's second argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,13 +25,13 @@ pub struct View {
     pub vrrp: BTreeMap<InstanceId, VrrpState>,
     /// Health of each server; one that is missing is unknown.
     pub health: BTreeMap<(ServiceName, ServerName), Health>,
-    /// Fellow members' MACs as the neighbour table has them, beside those of the document.
-    pub neighbours: BTreeMap<MemberName, BTreeSet<Mac>>,
+    /// Fellow members' MACs by link as the neighbour table has them, beside those of the document.
+    pub neighbours: BTreeMap<MemberName, BTreeSet<(LinkName, Mac)>>,
     /// This box is about to stop.
     pub leaving: bool,
 }
 
-/// State of a VRRP instance on this box, as contract §2 names it.
+/// State of a VRRP instance on this box, as the report tty and `/status` name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VrrpState {
@@ -53,20 +63,79 @@ pub enum Health {
 pub struct Plan {
     /// What the kernel should hold.
     pub state: KernelState,
-    /// Why: one line per item of the state, in its order.
+    /// Why each item is there, or is not.
     pub reasons: Vec<Reason>,
 }
 
 /// Why one item is in the plan, or is not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Reason {
-    /// The item, e.g. `address 192.168.0.239/32 on lan`.
+    /// The item, e.g. `address 192.0.2.9/32 on lan`.
     pub item: String,
     /// The sentence that explains it.
     pub why: String,
 }
 
-/// Plans the complete kernel state of member `me`. An unknown `me` gets an empty state.
-pub fn plan(_config: &Config, _me: &MemberName, _view: &View) -> Plan {
-    Plan { state: KernelState::default(), reasons: Vec::new() }
+/// Plans the complete kernel state of member `me`. A box that is no member gets the state of an unconfigured one: no
+/// names, no addresses, no services, and an input filter that lets nothing in but pings.
+pub fn plan(config: &Config, me: &MemberName, view: &View) -> Plan {
+    let mut plan = Plan { state: KernelState::default(), reasons: Vec::new() };
+    let Some(member) = config.members.get(me) else {
+        guard::closed(&mut plan);
+        return plan;
+    };
+    let box_ = Perspective { config, me: member, view };
+    network::plan(&box_, &mut plan);
+    balancing::plan(&box_, &mut plan);
+    guard::plan(&box_, &mut plan);
+    plan
+}
+
+/// The planner's three arguments, resolved to one member, with the questions that every part asks.
+struct Perspective<'a> {
+    config: &'a Config,
+    me: &'a Member,
+    view: &'a View,
+}
+
+impl<'a> Perspective<'a> {
+    /// This box serves `service` itself.
+    fn serves(&self, service: &Service) -> bool {
+        self.me.real_server && service.servers.values().any(|s| s.member.as_ref() == Some(&self.me.name))
+    }
+
+    /// This box directs, and other boxes direct to it: what a fellow director forwarded must be served here.
+    fn co_located(&self, service: &Service) -> bool {
+        self.me.director && self.serves(service)
+    }
+
+    /// Every other director, in the order of names.
+    fn fellow_directors(&self) -> impl Iterator<Item = &'a Member> {
+        let me = &self.me.name;
+        self.config.members.values().filter(move |m| m.director && m.name != *me)
+    }
+
+    /// The instances that run on this box.
+    fn instances(&self) -> impl Iterator<Item = &'a VrrpInstance> {
+        let me = self.me;
+        self.config.vrrp.values().filter(move |i| me.director && me.interfaces.contains_key(&i.id.interface))
+    }
+
+    fn is_master(&self, id: &InstanceId) -> bool {
+        self.view.vrrp.get(id) == Some(&VrrpState::Master)
+    }
+
+    /// Health of a server; one that is not checked at all is up.
+    fn health(&self, service: &Service, server: &ServerName) -> Health {
+        if service.check.is_none() {
+            return Health::Up;
+        }
+        *self.view.health.get(&(service.name.clone(), server.clone())).unwrap_or(&Health::Unknown)
+    }
+}
+
+impl Plan {
+    fn because(&mut self, item: impl Into<String>, why: impl Into<String>) {
+        self.reasons.push(Reason { item: item.into(), why: why.into() });
+    }
 }

@@ -2,6 +2,7 @@
 //! edge observes are the same type, so a difference is an ordinary comparison. Nothing here is computed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
@@ -168,4 +169,25 @@ pub enum Traffic {
     Ping,
     /// A port of a transport protocol.
     Port(Protocol, u16),
+}
+
+impl fmt::Display for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.traffic {
+            Traffic::Vrrp => f.write_str("VRRP")?,
+            Traffic::Sync => f.write_str("connection synchronisation")?,
+            Traffic::Ping => f.write_str("ping")?,
+            Traffic::Port(protocol, port) => write!(f, "{protocol} {port}")?,
+        }
+        if let Some(link) = &self.link {
+            write!(f, " on {link}")?;
+        }
+        for (word, set) in [("from", &self.sources), ("to", &self.destinations)] {
+            if !set.is_empty() {
+                let list: Vec<_> = set.iter().map(ToString::to_string).collect();
+                write!(f, " {word} {}", list.join(", "))?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,76 @@
+//! Links, addresses and routes of this box. Decides which addresses it holds; never how packets are balanced.
+
+use crate::config::types::Cidr;
+
+use super::state::{Address, AddressRole, Link, Route};
+use super::{Perspective, Plan};
+
+pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
+    own(box_, plan);
+    virtual_addresses(box_, plan);
+    served(box_, plan);
+}
+
+/// The box's own interfaces, addresses and routes: as the document says.
+fn own(box_: &Perspective<'_>, plan: &mut Plan) {
+    for interface in box_.me.interfaces.values() {
+        let name = &interface.name;
+        plan.state.links.insert(name.clone(), Link { port: interface.port.clone(), mtu: interface.mtu });
+        for &cidr in &interface.addresses {
+            plan.state.addresses.insert(Address { link: Some(name.clone()), cidr, role: AddressRole::Own });
+            plan.because(format!("address {cidr} on {name}"), format!("{}'s own", box_.me.name));
+        }
+        if let Some(gateway) = interface.gateway {
+            let to = Cidr::new([0, 0, 0, 0].into(), 0).expect("0 bits fit into any address");
+            plan.state.routes.insert(Route { to, via: gateway.into(), link: name.clone() });
+            plan.because(format!("route {to} via {gateway}"), format!("gateway of {name}"));
+        }
+        for route in &interface.routes {
+            plan.state.routes.insert(Route { to: route.to, via: route.via, link: name.clone() });
+            plan.because(format!("route {} via {}", route.to, route.via), format!("a route of {name}"));
+        }
+    }
+}
+
+/// The virtual addresses that this box holds as master.
+fn virtual_addresses(box_: &Perspective<'_>, plan: &mut Plan) {
+    for instance in box_.instances() {
+        let link = &instance.id.interface;
+        for &vip in &instance.addresses {
+            if !box_.is_master(&instance.id) {
+                plan.because(
+                    format!("no address {} on {link}", vip.address()),
+                    format!("{} is not master", instance.id),
+                );
+                continue;
+            }
+            let cidr = on_the_wire(box_, link, vip);
+            plan.state.addresses.insert(Address {
+                link: Some(link.clone()),
+                cidr,
+                role: AddressRole::Virtual,
+            });
+            plan.because(format!("address {cidr} on {link}"), format!("master of {}", instance.id));
+        }
+    }
+}
+
+/// A virtual address takes its prefix only where the box has no address of its own in that subnet. Otherwise it is
+/// added as a host address: as a further address of the subnet the kernel would make it the primary one when the own
+/// address is ever removed and added again, and the box would then speak to everyone from the VIP.
+fn on_the_wire(box_: &Perspective<'_>, link: &crate::config::types::LinkName, vip: Cidr) -> Cidr {
+    let own = box_.me.interfaces.get(link).map(|i| i.addresses.as_slice()).unwrap_or_default();
+    if own.iter().any(|a| a.contains(vip.address())) { Cidr::host(vip.address()) } else { vip }
+}
+
+/// The real-server part: the VIP on the loopback as a host address, in every VRRP state, so that what a director
+/// forwards is accepted here and no transition has to add it.
+fn served(box_: &Perspective<'_>, plan: &mut Plan) {
+    for service in box_.config.services.values().filter(|s| box_.serves(s)) {
+        let cidr = Cidr::host(service.address);
+        let address = Address { link: None, cidr, role: AddressRole::Served };
+        if plan.state.addresses.insert(address) {
+            plan.because(format!("address {cidr} on lo"), format!("real server of service {}", service.name));
+        }
+    }
+}
