@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::status::Status;
+
 /// Where the engine listens: a `SOCK_STREAM` unix socket.
 pub const SOCKET: &str = "/run/halcyon/engine.sock";
 
@@ -10,7 +12,7 @@ pub const SOCKET: &str = "/run/halcyon/engine.sock";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
-    /// The status document (contract §7).
+    /// The status of the box.
     Status,
     /// The IPVS table as the kernel has it.
     Ipvs,
@@ -19,11 +21,11 @@ pub enum Request {
 }
 
 /// What the engine answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
-    /// The status document.
-    Status(serde_json::Value),
+    /// The status of the box.
+    Status(Box<Status>),
     /// The IPVS table, rendered for people.
     Text(String),
     /// Done; a sentence about it.

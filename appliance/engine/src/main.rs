@@ -1,1 +1,2 @@
+//! The engine's process.
 fn main() {}

@@ -1,0 +1,111 @@
+//! What a box tells about itself: one value, which `/status`, `/metrics`, `halctl status` and the consoles all render.
+//!
+//! Decides the form only; the field names of the JSON are an interface that monitoring relies on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::VrrpState;
+
+/// The whole status of a box.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Which member this box is; `None` while it is unconfigured.
+    pub member: Option<String>,
+    /// Why it is unconfigured, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unconfigured: Option<String>,
+    /// The site's name.
+    pub cluster: String,
+    /// How often a configuration was taken since the box was first set up.
+    pub generation: u64,
+    /// `[cluster] revision` of the document.
+    pub revision: u64,
+    /// SHA-256 of the document's bytes, lower-case hexadecimal; empty without one.
+    pub sha256: String,
+    /// Where the running image was started from: `A`, `B`, or `direct` for a direct or network boot.
+    pub slot: String,
+    /// Version of the image.
+    pub version: String,
+    /// Virtual routers on this box.
+    pub vrrp: Vec<Instance>,
+    /// Virtual services.
+    pub services: Vec<Service>,
+    /// The storm guard.
+    pub guard: Guard,
+    /// The kernel holds exactly what the plan wants.
+    pub reconciled: bool,
+    /// What the plan wants and the kernel cannot hold at the moment, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unmet: Vec<String>,
+    /// Changes made to the kernel since the engine started.
+    pub kernel_writes: u64,
+    /// Seconds since the kernel started.
+    pub uptime: u64,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// VRID.
+    pub id: u8,
+    /// Logical interface name.
+    pub interface: String,
+    /// Its state on this box.
+    pub state: VrrpState,
+    /// This box's priority.
+    pub priority: u8,
+    /// The virtual addresses.
+    pub addresses: Vec<String>,
+    /// Why it is in that state, for people.
+    pub why: String,
+    /// Uptime in seconds at which it entered that state.
+    pub since: u64,
+}
+
+/// One virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The VIP.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// IPVS scheduler.
+    pub scheduler: String,
+    /// Its real servers.
+    pub servers: Vec<Server>,
+}
+
+/// One real server of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The member's name, or the address of one that is none.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// The document's weight while it is in the table, else 0.
+    pub weight: u16,
+    /// It is in the table.
+    pub healthy: bool,
+    /// `unknown`, `up`, `down` or `suspect`.
+    pub health: String,
+    /// Why it is not healthy, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
+/// The storm guard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Packets that a fellow director forwarded and that were served here.
+    pub delivered: u64,
+    /// Packets that an old connection entry would have sent back.
+    pub dropped: u64,
+    /// MACs of the fellow directors, each with its link.
+    pub peers: Vec<String>,
+}
