@@ -8,5 +8,6 @@ pub mod log;
 pub mod supervisor;
 pub mod volume;
 pub mod probes;
+pub mod control;
 pub mod metrics;
 pub mod observe;

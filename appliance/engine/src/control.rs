@@ -1,0 +1,140 @@
+//! The control socket: takes one JSON request per line from local programs and hands each to the driver, with who asks.
+//! Decides who may ask for what; never what the answer is.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use halcyon_core::control::{Request, Response, SOCKET};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// Longest request, in bytes.
+const LONGEST: u64 = 1 << 20;
+/// How long a peer may take for a request, and the driver for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request on its way to the driver, and where its answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes; dropping it answers "busy".
+    pub answer: oneshot::Sender<Response>,
+}
+
+/// Accepts peers until it is dropped. Must run inside a [`LocalSet`](tokio::task::LocalSet).
+pub async fn serve(to_driver: mpsc::Sender<Asked>) {
+    let listener = match listen() {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!(%error, socket = SOCKET, "the control socket cannot be opened: halctl will not work");
+            return std::future::pending().await;
+        }
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::task::spawn_local(peer(stream, to_driver.clone()));
+            }
+            Err(error) => {
+                warn!(%error, "a control connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn listen() -> io::Result<UnixListener> {
+    match fs::remove_file(SOCKET) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(SOCKET)?;
+    // Anyone on the box may connect; what they may ask is decided by who they are.
+    fs::set_permissions(SOCKET, fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+async fn peer(stream: UnixStream, to_driver: mpsc::Sender<Asked>) {
+    let Ok(who) = stream.peer_cred() else { return };
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read.take(LONGEST)).lines();
+    while let Ok(Ok(Some(line))) = timeout(PATIENCE, lines.next_line()).await {
+        let response = match serde_json::from_str::<Request>(&line) {
+            Err(error) => Response::Refused(format!("the request is not understood: {error}")),
+            Ok(request) => match forbidden(&request, who.uid()) {
+                Some(why) => Response::Refused(why),
+                None => ask(request, who.uid(), &to_driver).await,
+            },
+        };
+        let mut text =
+            serde_json::to_string(&response).expect("a response has string keys and whole numbers");
+        text.push('\n');
+        if write.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reading is free to every local program; changing anything takes root, which the consoles' `halctl` runs as.
+fn forbidden(request: &Request, uid: u32) -> Option<String> {
+    match request {
+        Request::Status | Request::Ipvs => None,
+        Request::Failover if uid == 0 => None,
+        Request::Failover => Some("only the administrator may hand over; use the console".into()),
+    }
+}
+
+async fn ask(request: Request, uid: u32, to_driver: &mpsc::Sender<Asked>) -> Response {
+    if request == Request::Failover {
+        info!(uid, "hand-over asked for");
+    }
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        to_driver.send(Asked { request, answer }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(PATIENCE, asked).await {
+        Ok(Some(response)) => response,
+        _ => Response::Refused("the engine is busy; ask again".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_is_free_and_changing_is_not() {
+        assert_eq!(forbidden(&Request::Status, 65534), None);
+        assert_eq!(forbidden(&Request::Ipvs, 65534), None);
+        assert_eq!(forbidden(&Request::Failover, 0), None);
+        assert!(forbidden(&Request::Failover, 65534).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_request_reaches_the_driver_and_nonsense_is_answered() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let (send, mut receive) = mpsc::channel::<Asked>(1);
+                tokio::task::spawn_local(peer(theirs, send));
+                tokio::task::spawn_local(async move {
+                    let asked = receive.recv().await.unwrap();
+                    assert_eq!(asked.request, Request::Ipvs);
+                    asked.answer.send(Response::Text("table".into())).unwrap();
+                });
+                let (read, mut write) = ours.into_split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"what?\n{\"verb\":\"ipvs\"}\n").await.unwrap();
+                assert!(lines.next_line().await.unwrap().unwrap().contains("not understood"));
+                assert_eq!(lines.next_line().await.unwrap().unwrap(), r#"{"text":"table"}"#);
+            })
+            .await;
+    }
+}
