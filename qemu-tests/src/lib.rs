@@ -1,1 +1,14 @@
+//! Acceptance: the image in QEMU, on a switch of our own. No root, no host network, no KVM.
+//!
+//! Reading order: `switch` (pure: frames in, deliveries and books out) → `client` (hosts with a real TCP stack) → `lab`
+//! (the thread that owns both) → `vm` (machines: QMP, consoles, report tty) → `draw` (addresses, names and documents
+//! from a seed) → `pair` (two boxes set up to serve). The tests themselves are in `bin/acceptance`.
+//!
+//! Shares nothing with the product but the clock type: what it judges, it decodes itself.
 
+pub mod client;
+pub mod lab;
+pub mod plug;
+pub mod seed;
+pub mod switch;
+pub mod wire;

@@ -1,0 +1,143 @@
+//! How often one packet passed between two boxes: the measure of a forwarding loop.
+//!
+//! Counts packets that a client sent. What the boxes say to each other (VRRP, ARP, health checks) has its first frame
+//! on a box's port and is not counted; so a number above one is always a packet that was forwarded back.
+
+use std::collections::BTreeMap;
+
+use super::Role;
+use super::frame::{Packet, PacketId};
+
+/// Trails are forgotten once this many newer ones exist; a loop of 254 hops is over long before.
+const KEPT: usize = 100_000;
+
+/// The trails of the packets that clients sent.
+#[derive(Debug, Default)]
+pub struct Crossings {
+    trails: BTreeMap<PacketId, Trail>,
+    order: std::collections::VecDeque<PacketId>,
+    summary: Summary,
+}
+
+/// Counts over all packets so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Packets that clients sent.
+    pub packets: u64,
+    /// Frames that passed from one box to another with such a packet in them.
+    pub frames: u64,
+    /// The most crossings that a single packet made.
+    pub most: u32,
+    /// That packet.
+    pub worst: Option<PacketId>,
+    /// The most hops that a packet's time to live tells of; more than `most` when frames went a way around us.
+    pub most_hops: u8,
+}
+
+#[derive(Clone, Debug)]
+struct Trail {
+    first_ttl: u8,
+    crossings: u32,
+}
+
+impl Crossings {
+    /// A packet came in on a port of this role.
+    pub fn sent(&mut self, packet: &Packet, from: Role) {
+        if from != Role::Client {
+            return;
+        }
+        self.summary.packets += 1;
+        // A known name is a client whose identification wrapped around: another packet.
+        if self.trails.insert(packet.id.clone(), Trail { first_ttl: packet.ttl, crossings: 0 }).is_some() {
+            return;
+        }
+        self.order.push_back(packet.id.clone());
+        if self.order.len() > KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.trails.remove(&oldest);
+        }
+    }
+
+    /// A packet that came in from one role leaves towards another port.
+    pub fn passed(&mut self, packet: &Packet, from: Role, to: Role) {
+        let (Role::Box, Role::Box, Some(trail)) = (from, to, self.trails.get_mut(&packet.id)) else {
+            return;
+        };
+        trail.crossings += 1;
+        self.summary.frames += 1;
+        self.summary.most_hops = self.summary.most_hops.max(trail.first_ttl.saturating_sub(packet.ttl));
+        if trail.crossings > self.summary.most {
+            self.summary.most = trail.crossings;
+            self.summary.worst = Some(packet.id.clone());
+        }
+    }
+
+    /// The counts so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Begins to count anew; packets on their way keep their trails.
+    pub fn reset(&mut self) {
+        self.summary = Summary::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn packet(identification: u16, ttl: u8) -> Packet {
+        let address = Ipv4Addr::new(10, 0, 0, 1);
+        Packet {
+            id: PacketId {
+                source: address,
+                destination: address,
+                protocol: 6,
+                identification,
+                source_port: 1,
+                destination_port: 2,
+                sequence: 3,
+            },
+            ttl,
+        }
+    }
+
+    #[test]
+    fn a_forwarded_packet_crosses_once_and_a_loop_many_times() {
+        let mut crossings = Crossings::default();
+        crossings.sent(&packet(1, 64), Role::Client);
+        crossings.passed(&packet(1, 63), Role::Box, Role::Box);
+        assert_eq!((crossings.summary().most, crossings.summary().most_hops), (1, 1));
+
+        crossings.sent(&packet(2, 64), Role::Client);
+        for hop in 1..=63 {
+            crossings.passed(&packet(2, 64 - hop), Role::Box, Role::Box);
+        }
+        let summary = crossings.summary();
+        assert_eq!((summary.packets, summary.frames, summary.most, summary.most_hops), (2, 64, 63, 63));
+        assert_eq!(summary.worst.as_ref().map(|id| id.identification), Some(2));
+    }
+
+    #[test]
+    fn talk_between_boxes_does_not_count() {
+        let mut crossings = Crossings::default();
+        for _ in 0..5 {
+            crossings.sent(&packet(0, 64), Role::Box);
+            crossings.passed(&packet(0, 64), Role::Box, Role::Box);
+        }
+        assert_eq!(crossings.summary(), &Summary::default());
+    }
+
+    #[test]
+    fn a_wrapped_identification_is_a_new_packet() {
+        let mut crossings = Crossings::default();
+        for _ in 0..3 {
+            crossings.sent(&packet(1, 64), Role::Client);
+            crossings.passed(&packet(1, 63), Role::Box, Role::Box);
+        }
+        assert_eq!((crossings.summary().packets, crossings.summary().most), (3, 1));
+    }
+}

@@ -1,0 +1,252 @@
+//! A learning Ethernet switch as a pure function: (frame, port, now) → deliveries. Read `frame` first, then this.
+//!
+//! Besides switching it keeps the books that the tests judge by: crossings per packet, who claims which address, which
+//! advertisements were on the wire, frames per flow, and the last frames for a capture. It owns no socket and reads no
+//! clock; the `lab` module does both.
+
+pub mod adverts;
+pub mod claims;
+pub mod crossings;
+pub mod faults;
+pub mod frame;
+pub mod pcap;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use halcyon_core::moment::Moment;
+
+use self::adverts::Adverts;
+use self::claims::Claims;
+use self::crossings::Crossings;
+use self::faults::Faults;
+use self::frame::{Kind, Mac, PROTOCOL_VRRP, Summary};
+use self::pcap::Ring;
+use crate::seed::Seed;
+
+/// A port of the switch, counted from zero in the order of [`Switch::add_port`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub usize);
+
+/// What is plugged into a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A client (or a gateway): the packets it sends are followed.
+    Client,
+    /// A member of the cluster.
+    Box,
+}
+
+/// A frame to be handed to a port at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The port.
+    pub to: PortId,
+    /// Not before this.
+    pub at: Moment,
+    /// The frame's bytes.
+    pub frame: Arc<[u8]>,
+}
+
+/// Frames of one kind between two addresses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flow {
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+#[derive(Debug)]
+struct Port {
+    role: Role,
+    cable: bool,
+}
+
+/// The switch and its books.
+#[derive(Debug)]
+pub struct Switch {
+    ports: Vec<Port>,
+    learnt: BTreeMap<Mac, PortId>,
+    /// Loss, delay and partitions.
+    pub faults: Faults,
+    /// How often packets passed between boxes.
+    pub crossings: Crossings,
+    /// Who claims which address by ARP.
+    pub claims: Claims,
+    /// The VRRP advertisements seen.
+    pub adverts: Adverts,
+    /// Frames per flow, counted where they come in.
+    pub flows: BTreeMap<Flow, u64>,
+    /// The last frames, for a capture file.
+    pub ring: Ring,
+}
+
+impl Switch {
+    /// A switch without ports; faults draw from `seed`.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            ports: Vec::new(),
+            learnt: BTreeMap::new(),
+            faults: Faults::new(seed),
+            crossings: Crossings::default(),
+            claims: Claims::default(),
+            adverts: Adverts::default(),
+            flows: BTreeMap::new(),
+            ring: Ring::default(),
+        }
+    }
+
+    /// Adds a port with its cable in.
+    pub fn add_port(&mut self, role: Role) -> PortId {
+        self.ports.push(Port { role, cable: true });
+        PortId(self.ports.len() - 1)
+    }
+
+    /// Pulls the cable of a port, or puts it back. What was learnt there is forgotten, as a real switch does.
+    pub fn set_cable(&mut self, port: PortId, plugged: bool) {
+        self.ports[port.0].cable = plugged;
+        self.forget(port);
+    }
+
+    /// Forgets the addresses learnt at a port whose link went down.
+    pub fn forget(&mut self, port: PortId) {
+        self.learnt.retain(|_, at| *at != port);
+    }
+
+    /// Takes a frame in at `from` and says where it goes.
+    pub fn handle(&mut self, frame: &Arc<[u8]>, from: PortId, now: Moment) -> Vec<Delivery> {
+        if !self.ports[from.0].cable {
+            return Vec::new();
+        }
+        let Some(summary) = frame::summarise(frame) else {
+            return Vec::new();
+        };
+        self.ring.push(now, frame);
+        self.note(&summary, frame, from, now);
+        if !summary.from.is_group() {
+            self.learnt.insert(summary.from, from);
+        }
+        let targets: Vec<PortId> = match self.learnt.get(&summary.to) {
+            Some(to) if !summary.to.is_group() => vec![*to],
+            _ => (0..self.ports.len()).map(PortId).collect(),
+        };
+        targets.into_iter().filter_map(|to| self.deliver(&summary, frame, from, to, now)).collect()
+    }
+
+    fn deliver(
+        &mut self,
+        summary: &Summary,
+        frame: &Arc<[u8]>,
+        from: PortId,
+        to: PortId,
+        now: Moment,
+    ) -> Option<Delivery> {
+        if to == from || !self.ports[to.0].cable {
+            return None;
+        }
+        let delay = self.faults.judge(summary, from, to)?;
+        if let Kind::Ipv4(packet) = &summary.kind {
+            self.crossings.passed(packet, self.ports[from.0].role, self.ports[to.0].role);
+        }
+        Some(Delivery { to, at: now + delay, frame: Arc::clone(frame) })
+    }
+
+    fn note(&mut self, summary: &Summary, frame: &[u8], from: PortId, now: Moment) {
+        match &summary.kind {
+            Kind::Arp(arp) => self.claims.saw(arp, from, now),
+            Kind::Ipv4(packet) => {
+                self.crossings.sent(packet, self.ports[from.0].role);
+                if packet.id.protocol == PROTOCOL_VRRP {
+                    self.adverts.saw(summary, packet, frame, from, now);
+                }
+                let flow = Flow {
+                    source: packet.id.source,
+                    destination: packet.id.destination,
+                    protocol: packet.id.protocol,
+                };
+                *self.flows.entry(flow).or_default() += 1;
+            }
+            Kind::Other => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame::tests::{arp, udp};
+    use super::*;
+    use std::time::Duration;
+
+    const IP: [Ipv4Addr; 3] =
+        [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)];
+
+    fn mac(number: u8) -> Mac {
+        Mac([2, 0, 0, 0, 0, number])
+    }
+
+    fn three() -> (Switch, [PortId; 3]) {
+        let mut switch = Switch::new(Seed::new(1));
+        let ports = [switch.add_port(Role::Client), switch.add_port(Role::Box), switch.add_port(Role::Box)];
+        (switch, ports)
+    }
+
+    fn go(switch: &mut Switch, frame: Vec<u8>, from: PortId) -> Vec<PortId> {
+        switch.handle(&frame.into(), from, Moment::ZERO).into_iter().map(|delivery| delivery.to).collect()
+    }
+
+    #[test]
+    fn it_floods_until_it_has_learnt() {
+        let (mut switch, [client, a, b]) = three();
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client), [a, b]);
+        assert_eq!(go(&mut switch, arp(2, mac(1), IP[1], IP[0]), a), [client, b]);
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 2, 64), client), [a]);
+        // The address moves with its frames, as after a takeover.
+        assert_eq!(go(&mut switch, arp(1, mac(1), IP[1], IP[1]), b), [client, a]);
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 3, 64), client), [b]);
+    }
+
+    #[test]
+    fn a_pulled_cable_passes_nothing_either_way() {
+        let (mut switch, [client, a, b]) = three();
+        go(&mut switch, arp(2, mac(1), IP[1], IP[0]), a);
+        switch.set_cable(a, false);
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client), [b]);
+        assert!(go(&mut switch, arp(1, mac(1), IP[1], IP[1]), a).is_empty());
+        switch.set_cable(a, true);
+        assert_eq!(go(&mut switch, arp(1, mac(1), IP[1], IP[1]), a), [client, b]);
+    }
+
+    #[test]
+    fn the_books_tell_a_loop() {
+        let (mut switch, [client, a, b]) = three();
+        for (port, address) in [(client, 0), (a, 1), (b, 2)] {
+            go(&mut switch, arp(1, mac(address), IP[address as usize], IP[0]), port);
+        }
+        go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client);
+        go(&mut switch, udp(mac(1), mac(2), IP[0], IP[1], 1, 63), a);
+        assert_eq!(switch.crossings.summary().most, 1);
+        go(&mut switch, udp(mac(2), mac(1), IP[0], IP[1], 1, 62), b);
+        assert_eq!(switch.crossings.summary().most, 2);
+        assert_eq!(switch.flows.values().sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn a_delay_puts_the_delivery_off() {
+        let (mut switch, [client, a, _]) = three();
+        let by = Duration::from_millis(5);
+        switch.faults.set(vec![faults::Fault {
+            traffic: faults::Traffic::All,
+            from: None,
+            to: Some(vec![a]),
+            effect: faults::Effect::Delay { by, jitter: Duration::ZERO },
+        }]);
+        let frame = udp(mac(0), mac(1), IP[0], IP[1], 1, 64).into();
+        let at: Vec<_> =
+            switch.handle(&frame, client, Moment::ZERO).iter().map(|delivery| delivery.at).collect();
+        assert_eq!(at, [Moment::ZERO + by, Moment::ZERO]);
+    }
+}
