@@ -7,6 +7,7 @@
 pub mod log;
 pub mod supervisor;
 pub mod volume;
+pub mod runtime;
 pub mod probes;
 pub mod control;
 pub mod metrics;

@@ -1,0 +1,288 @@
+//! The engine's mind on one box: what it knows, put together, and what follows from it.
+//!
+//! A [`Node`] is told what happened ([`Event`]), says what to do ([`Action`]) and when it wants to be asked again, and
+//! gives the complete kernel state for what it knows ([`Node::plan`]). It shares knowledge between the parts that
+//! elsewhere do not talk: a member whose advertisements stop is a suspect server before any check of it fails.
+//!
+//! It never runs VRRP itself: that has a thread of its own, whose state changes arrive here as events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
+use crate::config::{Config, Server, Service};
+use crate::health::checker::Checker;
+use crate::moment::Moment;
+use crate::plan::state::{KernelState, Virtual};
+use crate::plan::{self, Health, Plan, View, VrrpState};
+
+/// A real server of a service.
+pub type ServerKey = (ServiceName, ServerName);
+
+/// What can happen to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A virtual router of this box changed its state.
+    Vrrp {
+        /// Which.
+        id: InstanceId,
+        /// Its new state.
+        state: VrrpState,
+        /// The master whose silence made this box master; `None` when it left in order, or when none was ever heard.
+        silent: Option<Ipv4Addr>,
+    },
+    /// A health check came to an end.
+    Checked {
+        /// Of which server.
+        server: ServerKey,
+        /// The number that [`Action::Check`] gave it.
+        number: u64,
+        /// How it went; the error is a sentence for people.
+        outcome: Result<(), String>,
+    },
+    /// The neighbour table, as far as it knows addresses: link, address, MAC.
+    Neighbours(BTreeSet<(LinkName, IpAddr, Mac)>),
+    /// This box is about to stop.
+    Leaving,
+    /// Time passed.
+    Timeout,
+}
+
+/// What a node wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Carry a health check out and answer with [`Event::Checked`].
+    Check {
+        /// Of which server.
+        server: ServerKey,
+        /// To be repeated in the answer.
+        number: u64,
+        /// Where to.
+        target: SocketAddr,
+        /// Total deadline.
+        limit: Duration,
+    },
+    /// A server's health changed: for the log.
+    HealthChanged {
+        /// Which server.
+        server: ServerKey,
+        /// What it was.
+        from: Health,
+        /// What it is.
+        to: Health,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// The engine's mind on one box.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    me: Option<MemberName>,
+    view: View,
+    checkers: BTreeMap<ServerKey, Checker>,
+    known_macs: BTreeMap<(LinkName, IpAddr), Mac>,
+    actions: Vec<Action>,
+    seed: u64,
+}
+
+impl Node {
+    /// A node without a configuration. `seed` spreads the health checks of several boxes in time.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            config: Config::empty(),
+            me: None,
+            view: View::default(),
+            checkers: BTreeMap::new(),
+            known_macs: BTreeMap::new(),
+            actions: Vec::new(),
+            seed,
+        }
+    }
+
+    /// Takes a configuration in which this box is `me`. Servers that both configurations check in the same way keep
+    /// what is known of them.
+    pub fn configure(&mut self, config: Config, me: MemberName, now: Moment) {
+        let director = config.members.get(&me).is_some_and(|m| m.director);
+        let mut checkers = BTreeMap::new();
+        for (key, service, server) in servers(&config) {
+            let Some(check) = service.check.as_ref().filter(|_| director) else { continue };
+            let kept = self.checkers.remove(&key).filter(|_| {
+                self.server(&key).is_some_and(|(old_service, old)| {
+                    old_service.check == service.check
+                        && old.address == server.address
+                        && old.port == server.port
+                })
+            });
+            let seed = self.seed.wrapping_add(checkers.len() as u64);
+            checkers.insert(key, kept.unwrap_or_else(|| Checker::new(check, seed, now)));
+        }
+        self.checkers = checkers;
+        self.view.vrrp.retain(|id, _| config.vrrp.contains_key(id));
+        self.config = config;
+        self.me = Some(me);
+        self.learn();
+        self.settle(now);
+    }
+
+    /// Believes what the kernel held before this engine started: a server that is in the table is healthy until a
+    /// check says otherwise.
+    pub fn adopt(&mut self, observed: &KernelState, now: Moment) {
+        for (key, service, server) in servers(&self.config) {
+            let service =
+                Virtual::Address { protocol: service.protocol, address: service.address, port: service.port };
+            let in_table = observed
+                .services
+                .get(&service)
+                .is_some_and(|s| s.destinations.contains_key(&(server.address, server.port)));
+            if in_table && let Some(checker) = self.checkers.get_mut(&key) {
+                checker.adopt(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Takes an event in. Total: whatever arrives in whatever state has a meaning, even if it is none.
+    pub fn handle(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::Vrrp { id, state, silent } => {
+                let before = self.view.vrrp.insert(id, state);
+                if state == VrrpState::Master && before != Some(VrrpState::Master) {
+                    self.doubt_others(silent, now);
+                }
+            }
+            Event::Checked { server, number, outcome } => {
+                if let Some(checker) = self.checkers.get_mut(&server) {
+                    checker.handle_outcome(number, outcome, now);
+                }
+            }
+            Event::Neighbours(neighbours) => {
+                for (link, address, mac) in neighbours {
+                    self.known_macs.insert((link, address), mac);
+                }
+                self.learn();
+            }
+            Event::Leaving => self.view.leaving = true,
+            Event::Timeout => {}
+        }
+        for checker in self.checkers.values_mut() {
+            checker.handle_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    /// What to do next; `None`: nothing until the next event or [`Node::poll_timeout`].
+    pub fn poll_action(&mut self) -> Option<Action> {
+        (!self.actions.is_empty()).then(|| self.actions.remove(0))
+    }
+
+    /// When the node wants an [`Event::Timeout`].
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.checkers.values().filter_map(Checker::poll_timeout).min()
+    }
+
+    /// The complete kernel state for what is known now.
+    pub fn plan(&self) -> Plan {
+        let nobody: MemberName = "unconfigured".parse().expect("lower-case letters make a name");
+        plan::plan(&self.config, self.me.as_ref().unwrap_or(&nobody), &self.view)
+    }
+
+    /// The configuration in force; empty before the first.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Which member this box is.
+    pub fn me(&self) -> Option<&MemberName> {
+        self.me.as_ref()
+    }
+
+    /// What is known.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Why a server is in the health that it is in, for people.
+    pub fn why(&self, server: &ServerKey) -> Option<&str> {
+        self.checkers.get(server).map(Checker::why)
+    }
+
+    /// This box took an address over. The servers of a member that fell silent are suspects; those of every other
+    /// fellow are checked at once, since a master that left in order may take its applications along.
+    fn doubt_others(&mut self, silent: Option<Ipv4Addr>, now: Moment) {
+        let silent = silent.and_then(|address| member_at(&self.config, address.into()));
+        for (key, _, server) in servers(&self.config) {
+            let (Some(member), Some(checker)) = (&server.member, self.checkers.get_mut(&key)) else {
+                continue;
+            };
+            if Some(member) == silent.as_ref() {
+                checker.suspect(now);
+            } else if Some(member) != self.me.as_ref() {
+                checker.recheck(now);
+            }
+        }
+    }
+
+    /// Which MACs the fellows have, as far as the neighbour table ever knew: an entry that the kernel forgets for lack of
+    /// traffic is still right.
+    fn learn(&mut self) {
+        let mut macs: BTreeMap<MemberName, BTreeSet<(LinkName, Mac)>> = BTreeMap::new();
+        for ((link, address), mac) in &self.known_macs {
+            if let Some(member) = member_at(&self.config, *address)
+                && Some(&member) != self.me.as_ref()
+            {
+                macs.entry(member).or_default().insert((link.clone(), *mac));
+            }
+        }
+        self.view.neighbours = macs;
+    }
+
+    /// Gathers what the checkers want and what they know.
+    fn settle(&mut self, now: Moment) {
+        let mut health = BTreeMap::new();
+        for (key, checker) in &mut self.checkers {
+            while let Some(probe) = checker.poll_action(now) {
+                let found = self.config.services.get(&key.0).and_then(|s| Some((s, s.servers.get(&key.1)?)));
+                let Some((service, server)) = found else { continue };
+                let port = service.check.as_ref().and_then(|c| c.port).unwrap_or(server.port);
+                self.actions.push(Action::Check {
+                    server: key.clone(),
+                    number: probe.number,
+                    target: SocketAddr::new(server.address, port),
+                    limit: probe.limit,
+                });
+            }
+            let from = *self.view.health.get(key).unwrap_or(&Health::Unknown);
+            let to = checker.health();
+            if from != to {
+                let why = checker.why().to_owned();
+                self.actions.push(Action::HealthChanged { server: key.clone(), from, to, why });
+            }
+            health.insert(key.clone(), to);
+        }
+        self.view.health = health;
+    }
+
+    fn server(&self, (service, server): &ServerKey) -> Option<(&Service, &Server)> {
+        let service = self.config.services.get(service)?;
+        Some((service, service.servers.get(server)?))
+    }
+}
+
+/// Every server of every service.
+fn servers(config: &Config) -> impl Iterator<Item = (ServerKey, &Service, &Server)> {
+    config.services.values().flat_map(|service| {
+        service.servers.values().map(move |s| ((service.name.clone(), s.name.clone()), service, s))
+    })
+}
+
+/// The member that has `address` as its own.
+fn member_at(config: &Config, address: IpAddr) -> Option<MemberName> {
+    config
+        .members
+        .values()
+        .find(|m| m.interfaces.values().any(|i| i.addresses.iter().any(|a| a.address() == address)))
+        .map(|m| m.name.clone())
+}
