@@ -1,1 +1,196 @@
-//! (to be written)
+//! From the bytes of a document to a [`Config`], or to all its problems at once. [`draft`] reads the
+//! single values; the modules below decide what the parts may say about each other; [`resolve`] then only copies.
+
+mod members;
+mod resolve;
+mod routers;
+mod services;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Config;
+use super::Protocol;
+use super::draft::{self, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, Role};
+pub use super::problem::Problem;
+use super::problem::{Place, Problems, Written};
+use super::types::{LinkName, MemberName};
+
+/// The largest document that is read, in bytes.
+pub const LARGEST: usize = 1 << 20;
+
+/// Checks a document as it came, in bytes.
+///
+/// # Errors
+/// All problems, in the document's order; never an empty list.
+pub fn check_bytes(document: &[u8]) -> Result<Config, Vec<Problem>> {
+    match std::str::from_utf8(document) {
+        Ok(text) => check(text),
+        Err(error) => {
+            let line = document[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(vec![Problem {
+                path: format!("line {line}"),
+                line: None,
+                what: "is not UTF-8 text".to_owned(),
+                fix: "save the document as plain text in UTF-8".to_owned(),
+            }])
+        }
+    }
+}
+
+/// Checks a document.
+///
+/// # Errors
+/// All problems, in the document's order; never an empty list.
+pub fn check(document: &str) -> Result<Config, Vec<Problem>> {
+    if document.len() > LARGEST {
+        return Err(vec![Problem {
+            path: "document".to_owned(),
+            line: None,
+            what: format!("has {} bytes, more than {LARGEST}", document.len()),
+            fix: "make it smaller".to_owned(),
+        }]);
+    }
+    let mut problems = Problems::default();
+    let Some(draft) = draft::read(document, &mut problems) else {
+        return Err(problems.into_sorted());
+    };
+    members::check(&draft, &mut problems);
+    routers::check(&draft, &mut problems);
+    services::check(&draft, &mut problems);
+    if let Some(cluster) = &draft.cluster {
+        sync(&draft, cluster, &mut problems);
+    }
+    if let Some(observe) = &draft.observe {
+        observed(&draft, observe, &mut problems);
+    }
+    match resolve::config(&draft) {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+/// Connection synchronisation runs between directors.
+fn sync(draft: &Draft, cluster: &ClusterDraft, problems: &mut Problems) {
+    let Some(name) = &cluster.sync_interface else { return };
+    for member in draft.members.iter().filter(|member| member.is(Role::Director)) {
+        addressed(member, name, "a director", problems);
+    }
+}
+
+/// `[observe]` is the same on every box, and in nobody's way.
+fn observed(draft: &Draft, observe: &ObserveDraft, problems: &mut Problems) {
+    if let Some(name) = &observe.interface {
+        for member in &draft.members {
+            addressed(member, name, "a member", problems);
+        }
+    }
+    let Some(port) = &observe.port else { return };
+    for service in &draft.services {
+        let same = service.port.as_ref().is_some_and(|own| own.value == port.value);
+        let tcp = service.protocol.as_ref().is_some_and(|own| own.value == Protocol::Tcp);
+        if same && tcp && service.servers.iter().any(|server| server.member.is_some()) {
+            problems.add(
+                &port.at,
+                format!("{} is the port of {}, which members serve", port.value, service.at.path),
+                "write another port",
+            );
+        }
+    }
+}
+
+/// Tells when `member` has no interface called `name`, or no address there. Says nothing where the draft has a gap that
+/// was told already.
+fn addressed(member: &MemberDraft, name: &Written<LinkName>, as_what: &str, problems: &mut Problems) {
+    let who = member.shown();
+    match member.interface(&name.value) {
+        Lookup::Found(interface) if interface.addresses.items.is_empty() && interface.addresses.complete => {
+            problems.add(
+                &name.at,
+                format!("{who}, {as_what}, has no address on \"{}\"", name.value),
+                format!("write addresses in {}", interface.at.path),
+            );
+        }
+        Lookup::Missing => problems.add(
+            &name.at,
+            format!("{who}, {as_what}, has no interface \"{}\"", name.value),
+            "write a [[member.interface]] section of that name there, or another name here",
+        ),
+        Lookup::Found(_) | Lookup::Unclear => {}
+    }
+}
+
+/// What came of looking for a name in a draft.
+enum Lookup<T> {
+    /// It is there.
+    Found(T),
+    /// It is not there.
+    Missing,
+    /// It may be one of those that were refused.
+    Unclear,
+}
+
+impl Draft {
+    fn member(&self, name: &MemberName) -> Lookup<&MemberDraft> {
+        let found = self
+            .members
+            .iter()
+            .find(|member| member.name.as_ref().is_some_and(|written| written.value == *name));
+        match found {
+            Some(member) => Lookup::Found(member),
+            None if self.members.iter().all(|member| member.name.is_some()) && !self.members.is_empty() => {
+                Lookup::Missing
+            }
+            None => Lookup::Unclear,
+        }
+    }
+}
+
+impl MemberDraft {
+    fn interface(&self, name: &LinkName) -> Lookup<&InterfaceDraft> {
+        let found = self
+            .interfaces
+            .iter()
+            .find(|interface| interface.name.as_ref().is_some_and(|written| written.value == *name));
+        match found {
+            Some(interface) => Lookup::Found(interface),
+            None if self.interfaces.iter().all(|interface| interface.name.is_some())
+                && !self.interfaces.is_empty() =>
+            {
+                Lookup::Missing
+            }
+            None => Lookup::Unclear,
+        }
+    }
+
+    fn is(&self, role: Role) -> bool {
+        self.roles.items.iter().any(|written| written.value == role)
+    }
+
+    /// Its name, or its place when it has none.
+    fn shown(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.at.path.clone(), |name| name.value.to_string())
+    }
+}
+
+/// Values that may be written once, and where each was.
+struct Once<T>(BTreeMap<T, Place>);
+
+impl<T: Ord + fmt::Display> Once<T> {
+    fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Takes `value`; tells when it was taken before, with `fix`.
+    fn take(&mut self, value: T, at: &Place, fix: &str, problems: &mut Problems) {
+        match self.0.get(&value) {
+            Some(first) => problems.add(at, format!("{value} is at {} already", first.path), fix),
+            None => {
+                self.0.insert(value, at.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,14 @@ pub mod draft;
 pub mod seal;
 pub mod types;
 
+pub mod bind;
+pub mod duration;
+pub mod problem;
+
+mod address;
+mod reader;
+mod scalar;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::str::FromStr;
 
+use super::problem::quoted;
+
 /// A MAC address, printed as `52:54:00:00:00:0a`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -115,10 +117,15 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// Why a small value was refused; a sentence for the person who wrote it.
+/// Why a small value was refused, for the person who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub String);
+#[error("{what}; {fix}")]
+pub struct Malformed {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
+}
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:literal, $what:literal) => {
@@ -144,9 +151,10 @@ macro_rules! name {
                 if ok {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(Malformed(format!(
-                        "{:?} is not {}; use 1 to {} of a-z, 0-9 and '-', not at either end", text, $what, $max
-                    )))
+                    Err(Malformed {
+                        what: format!("{} cannot be {}", quoted(text), $what),
+                        fix: format!("use 1 to {} of a-z, 0-9 and '-', no '-' at either end", $max),
+                    })
                 }
             }
         }
@@ -202,6 +210,56 @@ impl fmt::Debug for Mac {
     }
 }
 
+impl FromStr for Mac {
+    type Err = Malformed;
+
+    /// Six octets in hexadecimal, parted by `:` or by `-`.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed {
+            what: format!("{} is not a MAC address", quoted(text)),
+            fix: "write six octets in hexadecimal, such as \"52:54:00:00:00:0a\"".to_owned(),
+        };
+        let separator = if text.contains('-') { '-' } else { ':' };
+        let mut octets = [0; 6];
+        let mut parts = text.split(separator);
+        for octet in &mut octets {
+            let part = parts.next().ok_or_else(malformed)?;
+            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(malformed());
+            }
+            *octet = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
+        }
+        if parts.next().is_some() {
+            return Err(malformed());
+        }
+        Ok(Self(octets))
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = Malformed;
+
+    /// An address and the length of its subnet's prefix, parted by `/`.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let Some((address, prefix)) = text.split_once('/') else {
+            return Err(Malformed {
+                what: format!("{} has no prefix length", quoted(text)),
+                fix: "write the address with its subnet's prefix, such as \"192.168.0.1/24\"".to_owned(),
+            });
+        };
+        let address: IpAddr = address.parse().map_err(|_| Malformed {
+            what: format!("{} is not an IP address", quoted(address)),
+            fix: "write an address with its subnet's prefix, such as \"192.168.0.1/24\"".to_owned(),
+        })?;
+        // u8's own parser takes a leading '+'.
+        let length = prefix.bytes().all(|b| b.is_ascii_digit()).then(|| prefix.parse().ok()).flatten();
+        length.and_then(|length| Self::new(address, length)).ok_or_else(|| Malformed {
+            what: format!("{} is not a prefix length for {address}", quoted(prefix)),
+            fix: format!("write a number from 0 to {}", Self::width(address)),
+        })
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
@@ -211,5 +269,98 @@ impl fmt::Display for Cidr {
 impl fmt::Debug for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_mac_is_read_in_either_notation() {
+        let mac = Mac([0x52, 0x54, 0, 0, 0, 0x0a]);
+        for text in ["52:54:00:00:00:0a", "52:54:00:00:00:0A", "52-54-00-00-00-0a"] {
+            assert_eq!(text.parse(), Ok(mac), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mac_is_refused() {
+        let broken = [
+            "",
+            "52:54:00:00:00",
+            "52:54:00:00:00:0a:0b",
+            "52:54:00:00:00:g0",
+            "5:54:00:00:00:0a",
+            "52:54:00-00:00:0a",
+            "525400:00:00:0a",
+            "+2:54:00:00:00:0a",
+        ];
+        for text in broken {
+            assert!(text.parse::<Mac>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cidr_is_refused_with_advice() {
+        for (text, what, fix) in [
+            ("192.168.0.1", "\"192.168.0.1\" has no prefix length", "192.168.0.1/24"),
+            ("192.168.0.256/24", "\"192.168.0.256\" is not an IP address", "192.168.0.1/24"),
+            ("192.168.0.1/33", "\"33\" is not a prefix length for 192.168.0.1", "0 to 32"),
+            ("192.168.0.1/+8", "\"+8\" is not a prefix length", "0 to 32"),
+            ("fd00::1/129", "\"129\" is not a prefix length for fd00::1", "0 to 128"),
+            ("192.168.0.1/", "\"\" is not a prefix length", "0 to 32"),
+        ] {
+            let refused = text.parse::<Cidr>().expect_err(text);
+            assert!(refused.what.starts_with(what), "{text}: {refused}");
+            assert!(refused.fix.contains(fix), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn names_keep_to_host_name_labels() {
+        for good in ["a", "castor", "box-2", "0"] {
+            assert!(good.parse::<MemberName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a b"] {
+            assert!(bad.parse::<MemberName>().is_err(), "{bad:?}");
+        }
+        assert!("a".repeat(15).parse::<LinkName>().is_ok());
+        assert!("a".repeat(16).parse::<LinkName>().is_err(), "IFNAMSIZ counts the final zero");
+    }
+
+    #[test]
+    fn a_subnet_contains_its_own_and_no_other_family() {
+        let lan: Cidr = "192.168.0.236/24".parse().unwrap();
+        assert!(lan.contains("192.168.0.1".parse().unwrap()));
+        assert!(!lan.contains("192.168.1.1".parse().unwrap()));
+        assert!(!lan.contains("fd00::1".parse().unwrap()));
+        let all: Cidr = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("255.255.255.255".parse().unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_printed_mac_gives_the_same(octets: [u8; 6]) {
+            prop_assert_eq!(Mac(octets).to_string().parse(), Ok(Mac(octets)));
+        }
+
+        #[test]
+        fn reading_a_printed_cidr_gives_the_same(v6: bool, bits: u128, prefix in 0u8..=128) {
+            let (address, prefix): (IpAddr, u8) = if v6 {
+                (std::net::Ipv6Addr::from(bits).into(), prefix)
+            } else {
+                (std::net::Ipv4Addr::from(bits as u32).into(), prefix % 33)
+            };
+            let cidr = Cidr::new(address, prefix).unwrap();
+            prop_assert_eq!(cidr.to_string().parse(), Ok(cidr));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = (text.parse::<Mac>(), text.parse::<Cidr>(), text.parse::<LinkName>());
+        }
     }
 }

@@ -1,0 +1,95 @@
+//! Which member of the document a box is: by its serial number or by the permanent MACs of its ports.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::types::{Mac, MemberName};
+use super::{Config, Member, Port};
+
+/// What tells this box from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// DMI system serial number, when the firmware has one.
+    pub serial: Option<String>,
+    /// Permanent MACs of all ports.
+    pub macs: BTreeSet<Mac>,
+}
+
+/// Why a box is no member, with what was expected and what was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unbound {
+    /// No member fits.
+    #[error(
+        "this box is no member of the document: it expects {expected}; this box has {found}; correct a member's mac \
+         or serial"
+    )]
+    Nobody {
+        /// Every member and how it is told.
+        expected: String,
+        /// This box.
+        found: Identity,
+    },
+    /// Several members fit.
+    #[error(
+        "this box could be {}: it has {found}; correct the serial numbers and MACs so that one member fits",
+        .members.iter().map(MemberName::as_str).collect::<Vec<_>>().join(" or ")
+    )]
+    Ambiguous {
+        /// Those that fit.
+        members: Vec<MemberName>,
+        /// This box.
+        found: Identity,
+    },
+}
+
+impl Config {
+    /// The member that the box with `identity` is: the only one with its serial number or one of its MACs.
+    ///
+    /// # Errors
+    /// [`Unbound`] when none fits, or several do.
+    pub fn member_by(&self, identity: &Identity) -> Result<&MemberName, Unbound> {
+        let fitting: Vec<&Member> = self.members.values().filter(|member| fits(member, identity)).collect();
+        match fitting[..] {
+            [member] => Ok(&member.name),
+            [] => Err(Unbound::Nobody { expected: self.expected(), found: identity.clone() }),
+            _ => Err(Unbound::Ambiguous {
+                members: fitting.into_iter().map(|member| member.name.clone()).collect(),
+                found: identity.clone(),
+            }),
+        }
+    }
+
+    fn expected(&self) -> String {
+        let members = self.members.values().map(|member| {
+            let identity = Identity { serial: member.serial.clone(), macs: macs(member).collect() };
+            format!("{} with {identity}", member.name)
+        });
+        members.collect::<Vec<_>>().join(", or ")
+    }
+}
+
+fn fits(member: &Member, identity: &Identity) -> bool {
+    let by_serial = member.serial.is_some() && member.serial == identity.serial;
+    by_serial || macs(member).any(|mac| identity.macs.contains(&mac))
+}
+
+fn macs(member: &Member) -> impl Iterator<Item = Mac> {
+    member.interfaces.values().filter_map(|interface| match interface.port {
+        Port::Mac(mac) => Some(mac),
+        Port::Path(_) => None,
+    })
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(serial) = &self.serial {
+            write!(f, "serial {serial:?} and ")?;
+        }
+        let macs: Vec<String> = self.macs.iter().map(ToString::to_string).collect();
+        match macs.as_slice() {
+            [] => f.write_str("no MAC"),
+            [mac] => write!(f, "MAC {mac}"),
+            _ => write!(f, "MACs {}", macs.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the members' sections may say about each other: who is who, which ports are whose, and addresses, gateways and
+//! routes that can work.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Once;
+use crate::config::address::{is_broadcast, is_network};
+use crate::config::draft::{Draft, InterfaceDraft, MemberDraft};
+use crate::config::problem::{Problems, Written};
+use crate::config::types::{Cidr, LinkName};
+
+pub(super) fn check(draft: &Draft, problems: &mut Problems) {
+    unique(draft, problems);
+    one_segment_per_name(draft, problems);
+    for member in &draft.members {
+        identifiable(member, problems);
+        subnets_apart(member, problems);
+        one_gateway(member, problems);
+        for interface in &member.interfaces {
+            next_hops(interface, problems);
+        }
+    }
+}
+
+fn unique(draft: &Draft, problems: &mut Problems) {
+    let (mut names, mut serials) = (Once::new(), Once::new());
+    let (mut macs, mut addresses) = (Once::new(), Once::new());
+    for member in &draft.members {
+        if let Some(name) = &member.name {
+            names.take(
+                format!("\"{}\"", name.value),
+                &name.at,
+                "give each member a name of its own",
+                problems,
+            );
+        }
+        if let Some(serial) = &member.serial {
+            let fix = "write each box's own serial number, or none where the maker gave all the same";
+            serials.take(format!("{:?}", serial.value), &serial.at, fix, problems);
+        }
+        let (mut links, mut paths) = (Once::new(), Once::new());
+        for interface in &member.interfaces {
+            if let Some(name) = &interface.name {
+                let fix = "give each interface of a member a name of its own";
+                links.take(format!("\"{}\"", name.value), &name.at, fix, problems);
+            }
+            if let Some(path) = &interface.path {
+                paths.take(&path.value, &path.at, "write each port's own address", problems);
+            }
+            if let Some(mac) = &interface.mac {
+                macs.take(mac.value, &mac.at, "write each port's own MAC", problems);
+            }
+            for address in &interface.addresses.items {
+                let fix = "give each interface an address of its own";
+                addresses.take(address.value.address(), &address.at, fix, problems);
+            }
+        }
+    }
+}
+
+/// A box finds itself by its serial number or by a MAC; a bus address is the same in every box of a kind.
+fn identifiable(member: &MemberDraft, problems: &mut Problems) {
+    let all_by_path = member.interfaces.iter().all(|interface| interface.path.is_some());
+    if member.serial.is_none() && !member.interfaces.is_empty() && all_by_path {
+        problems.add(
+            &member.at,
+            "has neither a serial number nor a MAC, so that no box can find itself in it",
+            "write serial = \"…\", or mac instead of path at an interface",
+        );
+    }
+}
+
+/// One logical name is one segment, so its interfaces share a subnet.
+fn one_segment_per_name(draft: &Draft, problems: &mut Problems) {
+    let mut first: BTreeMap<&LinkName, (String, &InterfaceDraft)> = BTreeMap::new();
+    for member in &draft.members {
+        for interface in member.interfaces.iter().filter(|interface| !interface.addresses.items.is_empty()) {
+            let Some(name) = &interface.name else { continue };
+            let (other, there) = first.entry(&name.value).or_insert_with(|| (member.shown(), interface));
+            let shared = interface.addresses.items.iter().any(|own| {
+                there.addresses.items.iter().any(|theirs| theirs.value.network() == own.value.network())
+            });
+            if !shared && interface.addresses.complete && there.addresses.complete {
+                let own = &interface.addresses.items[0];
+                problems.add(
+                    &own.at,
+                    format!("{} shares no subnet with {other} on \"{}\"", own.value, name.value),
+                    "give one name to one segment: correct the address or its prefix length, or the name",
+                );
+            }
+        }
+    }
+}
+
+/// Two ports in one subnet answer each other's ARP requests.
+fn subnets_apart(member: &MemberDraft, problems: &mut Problems) {
+    for (index, interface) in member.interfaces.iter().enumerate() {
+        for other in &member.interfaces[..index] {
+            for own in &interface.addresses.items {
+                let overlap = other.addresses.items.iter().find(|theirs| {
+                    let (a, b) = (theirs.value, own.value);
+                    a.address() != b.address() && (a.contains(b.address()) || b.contains(a.address()))
+                });
+                if let Some(theirs) = overlap {
+                    problems.add(
+                        &own.at,
+                        format!("{} overlaps {} at {}", own.value.network(), theirs.value, theirs.at.path),
+                        "give each interface of a member a subnet of its own",
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn one_gateway(member: &MemberDraft, problems: &mut Problems) {
+    let mut gateways = member.interfaces.iter().filter_map(|interface| interface.gateway.as_ref());
+    let Some(first) = gateways.next() else { return };
+    for further in gateways {
+        problems.add(
+            &further.at,
+            format!("{} is a second default gateway beside {}", further.value, first.at.path),
+            "keep one, and write routes = [{ to = …, via = … }] for what goes elsewhere",
+        );
+    }
+}
+
+/// Gateways and the next hops of routes must be neighbours.
+fn next_hops(interface: &InterfaceDraft, problems: &mut Problems) {
+    if let Some(gateway) = &interface.gateway {
+        neighbour(interface, gateway, problems);
+    }
+    let mut destinations = Once::new();
+    for route in &interface.routes {
+        if let Some(via) = &route.via {
+            neighbour(interface, via, problems);
+        }
+        let Some(to) = &route.to else { continue };
+        destinations.take(to.value, &to.at, "keep one of them", problems);
+        if to.value.prefix() == 0 {
+            problems.add(&to.at, "is the default route", "write gateway = \"…\" instead");
+        }
+        if interface.addresses.items.iter().any(|own| own.value.network() == to.value) {
+            problems.add(&to.at, format!("{} is the interface's own subnet", to.value), "remove the route");
+        }
+    }
+}
+
+fn neighbour(interface: &InterfaceDraft, hop: &Written<Ipv4Addr>, problems: &mut Problems) {
+    let address = IpAddr::V4(hop.value);
+    let subnets: Vec<Cidr> = interface.addresses.items.iter().map(|own| own.value).collect();
+    let what = if subnets.iter().any(|own| own.address() == address) {
+        "is this interface's own address".to_owned()
+    } else if subnets.iter().any(|own| is_network(*own, hop.value) || is_broadcast(*own, hop.value)) {
+        "is the network's own or its broadcast address".to_owned()
+    } else if interface.addresses.complete && !subnets.iter().any(|own| own.contains(address)) {
+        match subnets.first() {
+            Some(own) => format!("lies outside {}", own.network()),
+            None => "cannot be reached: the interface has no address".to_owned(),
+        }
+    } else {
+        return;
+    };
+    problems.add(
+        &hop.at,
+        format!("{} {what}", hop.value),
+        "write a router's address in the interface's subnet",
+    );
+}

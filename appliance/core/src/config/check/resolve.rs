@@ -1,0 +1,179 @@
+//! Copies a draft without gaps into a [`Config`]: members' priorities fill in for the instances', a member's address
+//! for its name. Decides nothing else; [`check`](super::check) has told every gap before.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::services::router_of;
+use super::{Lookup, MemberDraft};
+use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
+use crate::config::types::{InstanceId, LinkName, MemberName, Priority, ServerName};
+use crate::config::{
+    Check, CheckKind, Cluster, Config, Interface, Member, Observe, Port, Protocol, Server, Service,
+    StaticRoute, VrrpInstance,
+};
+
+/// `None`: the draft has a gap.
+pub(super) fn config(draft: &Draft) -> Option<Config> {
+    let cluster = draft.cluster.as_ref()?;
+    let members: Option<_> = draft.members.iter().map(member).collect();
+    let vrrp: Option<_> = draft.vrrp.iter().map(|router| instance(draft, router)).collect();
+    let services: Option<_> = draft.services.iter().map(|written| service(draft, written)).collect();
+    let observe = match &draft.observe {
+        Some(observe) => Some(Observe {
+            interface: observe.interface.as_ref()?.value.clone(),
+            port: observe.port.as_ref()?.value,
+            allow: observe.allow.items.iter().map(|subnet| subnet.value).collect(),
+        }),
+        None => None,
+    };
+    Some(Config {
+        cluster: Cluster {
+            name: cluster.name.as_ref()?.value.clone(),
+            revision: cluster.revision.as_ref()?.value,
+            storm: cluster.storm.as_ref()?.value,
+            sync_interface: cluster.sync_interface.as_ref().map(|name| name.value.clone()),
+        },
+        members: members?,
+        vrrp: vrrp?,
+        services: services?,
+        observe,
+    })
+}
+
+fn member(written: &MemberDraft) -> Option<(MemberName, Member)> {
+    let name = written.name.as_ref()?.value.clone();
+    let interfaces: Option<_> = written.interfaces.iter().map(interface).collect();
+    let member = Member {
+        name: name.clone(),
+        director: written.is(Role::Director),
+        real_server: written.is(Role::RealServer),
+        priority: written.priority.as_ref()?.value,
+        serial: written.serial.as_ref().map(|serial| serial.value.clone()),
+        interfaces: interfaces?,
+    };
+    Some((name, member))
+}
+
+fn interface(written: &InterfaceDraft) -> Option<(LinkName, Interface)> {
+    let name = written.name.as_ref()?.value.clone();
+    let port = match (&written.mac, &written.path) {
+        (Some(mac), None) => Port::Mac(mac.value),
+        (None, Some(path)) => Port::Path(path.value.clone()),
+        _ => return None,
+    };
+    let routes: Option<_> = written
+        .routes
+        .iter()
+        .map(|route| {
+            Some(StaticRoute { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value.into() })
+        })
+        .collect();
+    let interface = Interface {
+        name: name.clone(),
+        port,
+        addresses: written.addresses.items.iter().map(|address| address.value).collect(),
+        gateway: written.gateway.as_ref().map(|gateway| gateway.value),
+        mtu: written.mtu.as_ref().map(|mtu| mtu.value),
+        routes: routes?,
+    };
+    Some((name, interface))
+}
+
+fn instance(draft: &Draft, written: &VrrpDraft) -> Option<(InstanceId, VrrpInstance)> {
+    let id =
+        InstanceId { interface: written.interface.as_ref()?.value.clone(), vrid: written.id.as_ref()?.value };
+    let mut priorities: BTreeMap<MemberName, Priority> = BTreeMap::new();
+    for director in draft.members.iter().filter(|member| member.is(Role::Director)) {
+        priorities.insert(director.name.as_ref()?.value.clone(), director.priority.as_ref()?.value);
+    }
+    for (name, priority) in &written.priorities {
+        priorities.insert(name.value.clone(), *priority);
+    }
+    let instance = VrrpInstance {
+        id: id.clone(),
+        version: written.version.as_ref()?.value,
+        advert_interval: written.advert_interval.as_ref()?.value,
+        addresses: written.addresses.items.iter().map(|address| address.value).collect(),
+        priorities,
+        preempt: written.preempt.as_ref()?.value,
+        preempt_delay: written.preempt_delay.as_ref()?.value,
+        authentication: written.authentication.as_ref().map(|password| password.value.clone()),
+        pseudo_header: written.pseudo_header.as_ref()?.value,
+    };
+    Some((id, instance))
+}
+
+fn service(draft: &Draft, written: &ServiceDraft) -> Option<(crate::config::types::ServiceName, Service)> {
+    let name = written.name.as_ref()?.value.clone();
+    let port = written.port.as_ref()?.value;
+    let address = written.address.as_ref()?.value;
+    let protocol = written.protocol.as_ref()?.value;
+    let check = match &written.check {
+        Some(check) => checked(check)?,
+        None if protocol == Protocol::Tcp => Some(Check {
+            kind: CheckKind::Tcp,
+            port: None,
+            interval: Duration::from_secs(6),
+            timeout: Duration::from_secs(10),
+            retries: 3,
+            retry_delay: Duration::from_secs(3),
+        }),
+        None => return None,
+    };
+    let segment = router_of(draft, address)?.interface.as_ref()?;
+    let servers: Option<_> =
+        written.servers.iter().map(|one| server(draft, one, &segment.value, address, port)).collect();
+    let service = Service {
+        name: name.clone(),
+        address: address.into(),
+        port,
+        protocol,
+        forwarding: written.forwarding.as_ref()?.value,
+        scheduler: written.scheduler.as_ref()?.value.to_owned(),
+        persistence: written.persistence.as_ref().map(|time| time.value),
+        check,
+        servers: servers?,
+    };
+    Some((name, service))
+}
+
+fn checked(written: &CheckDraft) -> Option<Option<Check>> {
+    let Some(kind) = written.kind.as_ref()?.value else { return Some(None) };
+    Some(Some(Check {
+        kind,
+        port: written.port.as_ref().map(|port| port.value),
+        interval: written.interval.as_ref()?.value,
+        timeout: written.timeout.as_ref()?.value,
+        retries: written.retries.as_ref()?.value,
+        retry_delay: written.retry_delay.as_ref()?.value,
+    }))
+}
+
+fn server(
+    draft: &Draft,
+    written: &ServerDraft,
+    segment: &LinkName,
+    virtual_address: Ipv4Addr,
+    port: u16,
+) -> Option<(ServerName, Server)> {
+    let member = written.member.as_ref().map(|name| name.value.clone());
+    let address: IpAddr = match (&member, &written.address) {
+        (Some(name), None) => member_address(draft, name, segment, virtual_address)?,
+        (None, Some(address)) => address.value.into(),
+        _ => return None,
+    };
+    let name = ServerName(member.as_ref().map_or_else(|| address.to_string(), ToString::to_string));
+    let server = Server { name: name.clone(), member, address, port, weight: written.weight.as_ref()?.value };
+    Some((name, server))
+}
+
+/// Where a member is reached on a segment: at its first address in the virtual address's subnet, else at its first.
+fn member_address(draft: &Draft, name: &MemberName, segment: &LinkName, near: Ipv4Addr) -> Option<IpAddr> {
+    let Lookup::Found(member) = draft.member(name) else { return None };
+    let Lookup::Found(interface) = member.interface(segment) else { return None };
+    let addresses = &interface.addresses.items;
+    let chosen = addresses.iter().find(|own| own.value.contains(near.into())).or(addresses.first())?;
+    Some(chosen.value.address())
+}

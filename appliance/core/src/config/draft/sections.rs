@@ -1,0 +1,185 @@
+//! The document's sections, key by key: which there are, which are required, what they default to, and which a later
+//! version will know.
+
+use std::time::Duration;
+
+use super::values::{
+    bus_address, host, host_with_prefix, link_name, member_name, password, port, port_mac, printable,
+    priority, subnet,
+};
+use super::{
+    CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, Role, RouteDraft, SCHEDULERS,
+    ServerDraft, ServiceDraft, VrrpDraft,
+};
+use crate::config::reader::Table;
+use crate::config::scalar::{boolean, number, one_of, parsed, time};
+use crate::config::types::{Malformed, Priority, Vrid, Weight};
+use crate::config::{CheckKind, Forwarding, Protocol, Storm, VrrpVersion};
+
+/// The root table.
+pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
+    root.require(&[("schema", "1"), ("cluster", "[]"), ("member", "[[]]")]);
+    root.read("schema", |value| match number(value, i64::MIN, i64::MAX)? {
+        1 => Ok(()),
+        other => Err(Malformed {
+            what: format!("{other} is not known"),
+            fix: "write 1, which is all that this version reads".to_owned(),
+        }),
+    });
+    root.later(&["admin", "dns", "time", "log", "mail"]);
+    root.not_empty("member", "write a [[member]] section for each box");
+    Draft {
+        cluster: root.table("cluster", cluster),
+        members: root.tables("member", member),
+        vrrp: root.tables("vrrp", vrrp),
+        services: root.tables("service", service),
+        observe: root.table("observe", observe),
+    }
+}
+
+fn cluster(table: &mut Table<'_, '_>) -> ClusterDraft {
+    table.require(&[("name", "\"store-0417\""), ("revision", "1")]);
+    table.later(&["probe", "forward-interface", "forward-fallback", "peer-port"]);
+    ClusterDraft {
+        name: table.read("name", |value| printable(value, 63)),
+        revision: table.read("revision", |value| number(value, 1, i64::MAX).map(i64::unsigned_abs)),
+        storm: table.read_or("storm", Storm::Weights, |value| {
+            one_of(value, &[("weights", Storm::Weights)], &["standby", "second-nic"])
+        }),
+        sync_interface: table.read("sync-interface", parsed),
+    }
+}
+
+fn member(table: &mut Table<'_, '_>) -> MemberDraft {
+    table.require(&[
+        ("name", "\"castor\""),
+        ("roles", "[\"director\", \"real-server\"]"),
+        ("interface", "[[]]"),
+    ]);
+    table.later(&["key"]);
+    table.not_empty("roles", "write \"director\", \"real-server\" or both");
+    table.not_empty("interface", "write a [[member.interface]] section for each port");
+    MemberDraft {
+        at: table.at(),
+        name: table.read("name", member_name),
+        roles: table.list("roles", |value| {
+            one_of(value, &[("director", Role::Director), ("real-server", Role::RealServer)], &[])
+        }),
+        priority: table.read_or(
+            "priority",
+            Priority::new(100).expect("100 lies between 1 and 254"),
+            priority,
+        ),
+        serial: table.read("serial", |value| printable(value, 128)),
+        interfaces: table.tables("interface", interface),
+    }
+}
+
+fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
+    table.require(&[("name", "\"lan\"")]);
+    table.exactly_one("mac", "path", "mac = \"52:54:00:00:00:0a\"");
+    table.later(&["dhcp", "vlan", "bond"]);
+    InterfaceDraft {
+        at: table.at(),
+        name: table.read("name", link_name),
+        mac: table.read("mac", port_mac),
+        path: table.read("path", bus_address),
+        addresses: table.list("addresses", host_with_prefix),
+        gateway: table.read("gateway", host),
+        // IPv4's least (RFC 791 §3.2) to the largest datagram.
+        mtu: table.read("mtu", |value| number(value, 576, 65_535)),
+        routes: table.tables("routes", |table| {
+            table.require(&[("to", "\"10.0.0.0/8\""), ("via", "\"192.168.0.2\"")]);
+            RouteDraft { to: table.read("to", subnet), via: table.read("via", host) }
+        }),
+    }
+}
+
+fn vrrp(table: &mut Table<'_, '_>) -> VrrpDraft {
+    table.require(&[("id", "51"), ("interface", "\"lan\""), ("virtual-addresses", "[\"192.168.0.239/24\"]")]);
+    table.later(&["unicast", "group"]);
+    table.not_empty("virtual-addresses", "write at least one, such as \"192.168.0.239/24\"");
+    VrrpDraft {
+        at: table.at(),
+        id: table.read("id", |value| {
+            number(value, 1, 255).map(|id: u8| Vrid::new(id).expect("the range leaves out 0"))
+        }),
+        interface: table.read("interface", link_name),
+        version: table.read_or("version", VrrpVersion::V3, |value| {
+            number(value, 2u8, 3).map(|version| match version {
+                2 => VrrpVersion::V2,
+                _ => VrrpVersion::V3,
+            })
+        }),
+        advert_interval: table.read_or("advert-interval", Duration::from_secs(1), time),
+        addresses: table.list("virtual-addresses", host_with_prefix),
+        priorities: table.map("priority", priority),
+        preempt: table.read_or("preempt", true, boolean),
+        preempt_delay: table.read_or("preempt-delay", Duration::ZERO, time),
+        authentication: table.read("authentication", password),
+        pseudo_header: table.read_or("pseudo-header", false, boolean),
+    }
+}
+
+fn service(table: &mut Table<'_, '_>) -> ServiceDraft {
+    table.require(&[
+        ("name", "\"pos\""),
+        ("address", "\"192.168.0.239\""),
+        ("port", "8898"),
+        ("server", "[[]]"),
+    ]);
+    table.not_empty("server", "write a [[service.server]] section for each real server");
+    ServiceDraft {
+        at: table.at(),
+        name: table.read("name", parsed),
+        address: table.read("address", host),
+        port: table.read("port", port),
+        protocol: table.read_or("protocol", Protocol::Tcp, |value| {
+            one_of(value, &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)], &["sctp"])
+        }),
+        forwarding: table.read_or("forwarding", Forwarding::Direct, |value| {
+            one_of(value, &[("direct", Forwarding::Direct)], &["nat", "tunnel"])
+        }),
+        scheduler: table
+            .read_or("scheduler", "rr", |value| one_of(value, &SCHEDULERS.map(|name| (name, name)), &[])),
+        persistence: table.read("persistence", time),
+        check: table.table("check", check),
+        servers: table.tables("server", server),
+    }
+}
+
+fn check(table: &mut Table<'_, '_>) -> CheckDraft {
+    table.require(&[("kind", "\"tcp\"")]);
+    CheckDraft {
+        at: table.at(),
+        kind: table.read("kind", |value| {
+            let later = ["http", "https", "dns", "udp", "smtp", "ping"];
+            one_of(value, &[("tcp", Some(CheckKind::Tcp)), ("none", None)], &later)
+        }),
+        port: table.read("port", port),
+        interval: table.read_or("interval", Duration::from_secs(6), time),
+        timeout: table.read_or("timeout", Duration::from_secs(10), time),
+        retries: table.read_or("retries", 3, |value| number(value, 0, 100)),
+        retry_delay: table.read_or("retry-delay", Duration::from_secs(3), time),
+    }
+}
+
+fn server(table: &mut Table<'_, '_>) -> ServerDraft {
+    table.exactly_one("member", "address", "member = \"castor\"");
+    ServerDraft {
+        at: table.at(),
+        member: table.read("member", member_name),
+        address: table.read("address", host),
+        port: table.read("port", port),
+        weight: table.read_or("weight", Weight(1), |value| number(value, 0, u16::MAX).map(Weight)),
+    }
+}
+
+fn observe(table: &mut Table<'_, '_>) -> ObserveDraft {
+    table.require(&[("interface", "\"lan\"")]);
+    ObserveDraft {
+        interface: table.read("interface", link_name),
+        port: table.read_or("port", 9780, port),
+        allow: table.list("allow", subnet),
+    }
+}
