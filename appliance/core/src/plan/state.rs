@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Forwarding, Port, Protocol};
@@ -169,6 +169,18 @@ pub enum Traffic {
     Ping,
     /// A port of a transport protocol.
     Port(Protocol, u16),
+}
+
+impl fmt::Display for Virtual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Address { protocol, address, port } => {
+                write!(f, "{protocol} {}", SocketAddr::new(address, port))
+            }
+            Self::Mark { mark, ipv6: false } => write!(f, "mark {mark}"),
+            Self::Mark { mark, ipv6: true } => write!(f, "mark {mark} (IPv6)"),
+        }
+    }
 }
 
 impl fmt::Display for Accept {
