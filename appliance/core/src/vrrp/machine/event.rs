@@ -1,0 +1,96 @@
+//! What an instance is told, and what it asks for.
+
+use std::net::Ipv4Addr;
+
+use crate::moment::Moment;
+use crate::plan::VrrpState;
+use crate::vrrp::statistics::Misfit;
+use crate::vrrp::why::Why;
+use crate::vrrp::wire::Advert;
+
+/// What the instance knows of the time before it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing.
+    Fresh,
+    /// An earlier process was master and the virtual addresses are still up, which the caller has made sure of.
+    Resume {
+        /// When it sent its last advertisement.
+        last_advert: Moment,
+    },
+}
+
+/// What can happen to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A well-formed advertisement arrived; see [`Instance::receive`] for a packet.
+    Advert {
+        /// Primary address of the sender.
+        source: Ipv4Addr,
+        /// What it said.
+        advert: Advert,
+    },
+    /// What is known of the interface; may be repeated.
+    Link(Link),
+    /// The time that [`Instance::poll_timeout`] named has come; too early does no harm.
+    Timeout,
+    /// An operator wants another box to be master. Does nothing on a box that is not.
+    HandOver,
+    /// An operator lifts the hold that follows a hand-over.
+    Release,
+    /// The box or the instance is about to stop.
+    Stop,
+}
+
+/// What is known of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It has a carrier and an address to send from.
+    Up {
+        /// That address.
+        primary: Ipv4Addr,
+    },
+    /// It has not.
+    Down,
+}
+
+/// What an instance wants done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this from the primary address.
+    Send(Advert),
+    /// Tell that the state changed.
+    Changed {
+        /// Before.
+        from: VrrpState,
+        /// Now.
+        to: VrrpState,
+        /// The reason.
+        why: Why,
+        /// The member's address that fell silent, if that is known; after priority 0 nobody did.
+        silent: Option<Ipv4Addr>,
+    },
+    /// Announce again: another master was heard, which yields to this one.
+    Healed {
+        /// Its primary address.
+        other: Ipv4Addr,
+    },
+    /// Tell that nobody took over what was to be handed over.
+    NoHeir,
+    /// Tell an operator, the first time that something of its kind is received.
+    Misfit {
+        /// Who sent it.
+        source: Ipv4Addr,
+        /// What is wrong.
+        misfit: Misfit,
+    },
+}
+
+/// Why an instance wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutReason {
+    /// `Adver_Timer`: the next advertisement is due.
+    Advert,
+    /// `Master_Down_Timer`: the master counts as dead.
+    MasterDown,
+}
