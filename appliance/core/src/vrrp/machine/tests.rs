@@ -136,8 +136,9 @@ fn transition_table() {
     use When::{Early, HandOver, Hear, LinkDown, Release, Stop, Timer, Up};
     let s = Duration::from_secs(1);
     // (state, event 20 ms later, state then, actions, timer then)
+    type Row = (VrrpState, When, VrrpState, &'static [&'static str], Option<Duration>);
     #[rustfmt::skip]
-    let table: Vec<(VrrpState, When, VrrpState, &[&str], Option<Duration>)> = vec![
+    let table: &[Row] = &[
         // §6.4.1 Initialize
         (Init,   Up,                Backup, &["init → backup"],              Some(DOWN)),
         (Init,   LinkDown,          Fault,  &["init → fault"],               None),
