@@ -7,7 +7,9 @@
 pub mod log;
 pub mod supervisor;
 pub mod volume;
+pub mod provision;
 pub mod runtime;
+pub mod status;
 pub mod probes;
 pub mod control;
 pub mod metrics;

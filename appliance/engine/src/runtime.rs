@@ -85,7 +85,11 @@ mod tests {
     }
 
     fn document(generation: u64) -> Kept {
-        Kept { document: format!("revision = {generation}").into_bytes(), signature: b"sig".to_vec(), generation }
+        Kept {
+            document: format!("revision = {generation}").into_bytes(),
+            signature: b"sig".to_vec(),
+            generation,
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod state;
 mod network;
 mod balancing;
 mod guard;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,169 @@
+//! What the planner promises, told on a co-located pair.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::state::{Address, AddressRole, Destination, Traffic, Virtual};
+use super::*;
+use crate::config::check::check;
+use crate::config::types::Cidr;
+use crate::config::{Forwarding, Protocol};
+
+const PAIR: &str = include_str!("../../../../examples/pair.toml");
+
+fn pair() -> Config {
+    check(PAIR).expect("the example is right")
+}
+
+fn name(text: &str) -> MemberName {
+    text.parse().expect("a member's name")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// What a member sees when both servers are healthy and it is in `state`.
+fn healthy(config: &Config, state: VrrpState) -> View {
+    let mut view = View::default();
+    for id in config.vrrp.keys() {
+        view.vrrp.insert(id.clone(), state);
+    }
+    for service in config.services.values() {
+        for server in service.servers.keys() {
+            view.health.insert((service.name.clone(), server.clone()), Health::Up);
+        }
+    }
+    view
+}
+
+fn pos() -> Virtual {
+    Virtual::Address { protocol: Protocol::Tcp, address: ip("192.168.0.239"), port: 8898 }
+}
+
+fn forwarded() -> Virtual {
+    Virtual::Mark { mark: FORWARDED, ipv6: false }
+}
+
+#[test]
+fn no_vrrp_state_touches_the_ipvs_table_or_the_guard() {
+    let config = pair();
+    for me in ["castor", "pollux"] {
+        let states = [VrrpState::Init, VrrpState::Backup, VrrpState::Master, VrrpState::Fault];
+        let plans = states.map(|state| plan(&config, &name(me), &healthy(&config, state)).state);
+        for other in &plans[1..] {
+            assert_eq!(plans[0].services, other.services);
+            assert_eq!(plans[0].rules, other.rules);
+            assert_eq!(plans[0].sysctls, other.sysctls);
+            assert_eq!(plans[0].sync, other.sync);
+        }
+    }
+}
+
+#[test]
+fn both_boxes_carry_the_same_table_and_differ_in_whom_the_mark_favours() {
+    let config = pair();
+    let view = healthy(&config, VrrpState::Backup);
+    let castor = plan(&config, &name("castor"), &view).state;
+    let pollux = plan(&config, &name("pollux"), &view).state;
+    assert_eq!(castor.services[&pos()], pollux.services[&pos()]);
+
+    let weights = |state: &KernelState| {
+        let destinations = &state.services[&forwarded()].destinations;
+        [ip("192.168.0.236"), ip("192.168.0.238")].map(|address| destinations[&(address, 0)].weight)
+    };
+    assert_eq!(weights(&castor), [100, 0]);
+    assert_eq!(weights(&pollux), [0, 100]);
+}
+
+#[test]
+fn the_virtual_address_is_on_the_wire_as_master_only_and_on_the_loopback_always() {
+    let config = pair();
+    let vip = Cidr::host(ip("192.168.0.239"));
+    let lan = config.vrrp.keys().next().expect("one instance").interface.clone();
+    for (state, on_the_wire) in
+        [(VrrpState::Master, true), (VrrpState::Backup, false), (VrrpState::Fault, false)]
+    {
+        let addresses = plan(&config, &name("castor"), &healthy(&config, state)).state.addresses;
+        let virtual_ = Address { link: Some(lan.clone()), cidr: vip, role: AddressRole::Virtual };
+        assert_eq!(addresses.contains(&virtual_), on_the_wire, "{state:?}");
+        assert!(
+            addresses.contains(&Address { link: None, cidr: vip, role: AddressRole::Served }),
+            "{state:?}"
+        );
+    }
+}
+
+#[test]
+fn only_a_healthy_server_is_in_the_table_and_this_box_never_leaves_its_mark() {
+    let config = pair();
+    let service: ServiceName = "pos".parse().expect("a service's name");
+    for health in [Health::Unknown, Health::Down, Health::Suspect] {
+        for (dead, address) in [("castor", "192.168.0.236"), ("pollux", "192.168.0.238")] {
+            let mut view = healthy(&config, VrrpState::Master);
+            view.health.insert((service.clone(), ServerName(dead.into())), health);
+            let state = plan(&config, &name("castor"), &view).state;
+            let table = &state.services[&pos()].destinations;
+            assert!(!table.contains_key(&(ip(address), 8898)), "{dead} is {health:?}");
+            assert_eq!(table.len(), 1);
+            let mine = state.services[&forwarded()].destinations[&(ip("192.168.0.236"), 0)];
+            assert_eq!(mine, Destination { weight: 100, forwarding: Forwarding::Direct });
+        }
+    }
+}
+
+#[test]
+fn the_guard_knows_the_fellow_by_document_and_by_neighbour_table_and_nobody_else() {
+    let config = pair();
+    let lan: LinkName = "lan".parse().expect("a link's name");
+    let mut view = healthy(&config, VrrpState::Backup);
+    let learned = Mac([2, 0, 0, 0, 0, 9]);
+    view.neighbours.insert(name("pollux"), BTreeSet::from([(lan.clone(), learned)]));
+    let rules = plan(&config, &name("castor"), &view).state.rules;
+    let written = Mac([0x52, 0x54, 0, 0, 0, 0x0b]);
+    assert_eq!(rules.peers, BTreeSet::from([(lan.clone(), learned), (lan, written)]));
+    assert_eq!(rules.guarded, BTreeSet::from([(ip("192.168.0.239"), Protocol::Tcp, 8898)]));
+    assert_eq!(rules.member_addresses, BTreeSet::from([ip("192.168.0.236"), ip("192.168.0.238")]));
+}
+
+#[test]
+fn the_input_filter_opens_what_the_document_needs_and_nothing_more() {
+    let config = pair();
+    let rules = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup)).state.rules;
+    let open: Vec<String> = rules.accepts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        open,
+        [
+            "ping",
+            "tcp 8898 to 192.168.0.239/32",
+            "tcp 8898 from 192.168.0.238/32 to 192.168.0.236/32",
+            "tcp 9780 on lan from 192.168.0.0/24 to 192.168.0.236/32",
+            "VRRP on lan from 192.168.0.238/32",
+            "connection synchronisation on lan from 192.168.0.238/32",
+        ]
+    );
+}
+
+#[test]
+fn a_box_that_is_no_member_gets_nothing_but_a_closed_door() {
+    let plan = plan(&pair(), &name("helen"), &View::default());
+    let pings = plan.state.rules.accepts.iter().all(|accept| accept.traffic == Traffic::Ping);
+    assert!(pings && plan.state.rules.accepts.len() == 1);
+    let mut nothing_else = plan.state;
+    nothing_else.rules.accepts.clear();
+    assert_eq!(nothing_else, KernelState::default());
+}
+
+#[test]
+fn every_item_of_the_state_has_its_reason() {
+    let config = pair();
+    let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Master));
+    for item in [
+        "address 192.168.0.239/32 on lan",
+        "address 192.168.0.239/32 on lo",
+        "server castor of pos",
+        "mark 7",
+    ] {
+        assert!(plan.reasons.iter().any(|r| r.item.starts_with(item) && !r.why.is_empty()), "{item}");
+    }
+}

@@ -1,0 +1,73 @@
+//! What becomes of a document that someone offers: whose it must be, whether it is newer, whether it is right. Decides
+//! from bytes and keys alone; it reads nothing and changes nothing.
+
+use halcyon_core::config::Config;
+use halcyon_core::config::check::check_bytes;
+use halcyon_core::config::seal::{self, Current, Offer};
+
+use crate::runtime::Kept;
+use crate::volume::Volume;
+
+/// A document that was found good, with everything that is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// What it says.
+    pub config: Config,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// Its signature's exact bytes.
+    pub signature: Vec<u8>,
+    /// Revision and digest.
+    pub mark: Current,
+}
+
+/// What becomes of an offered document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is to be taken.
+    Take(Box<Document>),
+    /// There is nothing to do; the sentence says why.
+    Leave(String),
+    /// It is refused; every reason, a sentence each.
+    Refuse(Vec<String>),
+}
+
+/// Judges what a volume offers. `trusted` are public keys in minisign's form, `current` is the document in force.
+pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> Verdict {
+    let (document, signature) = match (&volume.document, &volume.signature) {
+        (Ok(document), Ok(signature)) => (document, signature),
+        (document, signature) => {
+            let reasons = [document, signature].into_iter().filter_map(|file| file.as_ref().err().cloned());
+            return Verdict::Refuse(reasons.collect());
+        }
+    };
+    let document = match read(document, signature, trusted) {
+        Ok(document) => document,
+        Err(reasons) => return Verdict::Refuse(reasons),
+    };
+    let revision = document.mark.revision;
+    match seal::decide(current, &document.mark) {
+        Offer::Take => Verdict::Take(Box::new(document)),
+        Offer::Same => Verdict::Leave(format!("revision {revision} is in force already")),
+        Offer::Older => Verdict::Leave(format!(
+            "revision {revision} is older than the one in force; to go back to it, give it a higher revision and sign it"
+        )),
+        Offer::EqualRevisionOtherBytes => Verdict::Refuse(vec![format!(
+            "revision {revision} is in force with other contents; give the change a higher revision and sign it again"
+        )]),
+    }
+}
+
+/// The document that an engine before this one had in force. It was judged then; the signature is verified again all the
+/// same, since whoever could write it there could do anything.
+pub fn kept(kept: &Kept, trusted: &[String]) -> Result<Document, Vec<String>> {
+    read(&kept.document, &kept.signature, trusted)
+}
+
+fn read(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
+    seal::verify(document, std::str::from_utf8(signature).ok(), trusted).map_err(|e| vec![e.to_string()])?;
+    let config = check_bytes(document)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let mark = Current { revision: config.cluster.revision, sha256: seal::digest(document) };
+    Ok(Document { config, bytes: document.to_vec(), signature: signature.to_vec(), mark })
+}

@@ -1,0 +1,140 @@
+//! Puts the box's status together from what the node knows and what the kernel holds. Decides nothing.
+
+use std::collections::BTreeMap;
+
+use halcyon_core::config::types::InstanceId;
+use halcyon_core::node::Node;
+use halcyon_core::plan::{Health, Plan, VrrpState};
+use halcyon_core::status::{Guard, Instance, Server, Service, Status};
+
+use crate::provision::Document;
+
+/// When and why an instance entered its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entered {
+    /// Uptime in seconds.
+    pub since: u64,
+    /// For people.
+    pub why: String,
+}
+
+/// Everything that a status is made of, beside the node.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The document in force and its generation.
+    pub document: Option<(&'a Document, u64)>,
+    /// Why the box is unconfigured, when it is.
+    pub unconfigured: Option<&'a str>,
+    /// The plan in force.
+    pub plan: &'a Plan,
+    /// When and why each instance entered its state.
+    pub entered: &'a BTreeMap<InstanceId, Entered>,
+    /// Packets that the guard delivered and dropped.
+    pub counters: (u64, u64),
+    /// What is missing between plan and kernel: empty and `true` when nothing is.
+    pub unmet: &'a [String],
+    /// The last difference was empty.
+    pub reconciled: bool,
+    /// Changes made to the kernel.
+    pub kernel_writes: u64,
+    /// Seconds since the kernel started.
+    pub uptime: u64,
+    /// Version of the image, and the slot it was started from.
+    pub image: (&'a str, &'a str),
+}
+
+/// The box's status.
+pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
+    let config = node.config();
+    let (version, slot) = facts.image;
+    Status {
+        member: node.me().map(ToString::to_string),
+        unconfigured: facts.unconfigured.map(ToOwned::to_owned),
+        cluster: config.cluster.name.clone(),
+        generation: facts.document.map_or(0, |(_, generation)| generation),
+        revision: facts.document.map_or(0, |(document, _)| document.mark.revision),
+        sha256: facts.document.map_or_else(String::new, |(document, _)| document.mark.sha256.clone()),
+        slot: slot.to_owned(),
+        version: version.to_owned(),
+        vrrp: instances(node, facts),
+        services: services(node),
+        guard: Guard {
+            delivered: facts.counters.0,
+            dropped: facts.counters.1,
+            peers: facts
+                .plan
+                .state
+                .rules
+                .peers
+                .iter()
+                .map(|(link, mac)| format!("{mac} on {link}"))
+                .collect(),
+        },
+        reconciled: facts.reconciled,
+        unmet: facts.unmet.to_vec(),
+        kernel_writes: facts.kernel_writes,
+        uptime: facts.uptime,
+    }
+}
+
+fn instances(node: &Node, facts: &Facts<'_>) -> Vec<Instance> {
+    let Some(me) = node.me() else { return Vec::new() };
+    let ours = node.config().vrrp.values().filter_map(|i| Some((i, i.priorities.get(me)?)));
+    ours.map(|(instance, priority)| {
+        let entered = facts.entered.get(&instance.id).cloned().unwrap_or_default();
+        Instance {
+            id: instance.id.vrid.get(),
+            interface: instance.id.interface.to_string(),
+            state: *node.view().vrrp.get(&instance.id).unwrap_or(&VrrpState::Init),
+            priority: priority.get(),
+            addresses: instance.addresses.iter().map(|a| a.address().to_string()).collect(),
+            why: entered.why,
+            since: entered.since,
+        }
+    })
+    .collect()
+}
+
+fn services(node: &Node) -> Vec<Service> {
+    let services = node.config().services.values();
+    services
+        .map(|service| Service {
+            name: service.name.to_string(),
+            address: service.address.to_string(),
+            port: service.port,
+            protocol: service.protocol.to_string(),
+            scheduler: service.scheduler.clone(),
+            servers: service
+                .servers
+                .values()
+                .map(|server| {
+                    let key = (service.name.clone(), server.name.clone());
+                    let health = match service.check {
+                        None => Health::Up,
+                        Some(_) => *node.view().health.get(&key).unwrap_or(&Health::Unknown),
+                    };
+                    let healthy = health == Health::Up;
+                    Server {
+                        name: server.name.to_string(),
+                        address: server.address.to_string(),
+                        port: server.port,
+                        weight: if healthy { server.weight.0 } else { 0 },
+                        healthy,
+                        health: word(health).to_owned(),
+                        why: node.why(&key).filter(|_| !healthy).map(ToOwned::to_owned),
+                    }
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// A server's health in a word.
+pub fn word(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Up => "up",
+        Health::Down => "down",
+        Health::Suspect => "suspect",
+    }
+}
