@@ -33,7 +33,7 @@ pub(super) fn host_with_prefix(value: &DeValue<'_>) -> Result<Cidr, Malformed> {
     let cidr: Cidr = parsed(value)?;
     let address = holdable(cidr.address())?;
     let advice = |what: &str| Malformed {
-        what: format!("{address} is the {what} address of {}", cidr.network()),
+        what: format!("{address} is the {what} address of {}, which no host can hold", cidr.network()),
         fix: "write an address within the subnet, or correct the prefix length".to_owned(),
     };
     if cidr.prefix() == 0 {
@@ -43,10 +43,10 @@ pub(super) fn host_with_prefix(value: &DeValue<'_>) -> Result<Cidr, Malformed> {
         });
     }
     if is_network(cidr, address) {
-        return Err(advice("network's own"));
+        return Err(advice("first"));
     }
     if is_broadcast(cidr, address) {
-        return Err(advice("broadcast"));
+        return Err(advice("last"));
     }
     Ok(cidr)
 }

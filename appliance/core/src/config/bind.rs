@@ -93,3 +93,61 @@ impl fmt::Display for Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check::check;
+
+    const PAIR: &str = include_str!("../../../../examples/pair.toml");
+
+    fn pair(castor: &str) -> Config {
+        check(&PAIR.replacen("priority = 100", &format!("priority = 100\n{castor}"), 1)).unwrap()
+    }
+
+    fn a_box(serial: Option<&str>, macs: &[&str]) -> Identity {
+        let macs = macs.iter().map(|mac| mac.parse().unwrap()).collect();
+        Identity { serial: serial.map(str::to_owned), macs }
+    }
+
+    #[test]
+    fn a_box_is_the_member_with_one_of_its_macs() {
+        let identity = a_box(None, &["52:54:00:00:00:99", "52:54:00:00:00:0b"]);
+        assert_eq!(pair("").member_by(&identity).map(MemberName::as_str), Ok("pollux"));
+    }
+
+    #[test]
+    fn a_box_whose_ports_were_replaced_is_the_member_with_its_serial_number() {
+        let identity = a_box(Some("S3X1234"), &["52:54:00:00:00:99"]);
+        assert_eq!(pair("serial = \"S3X1234\"").member_by(&identity).map(MemberName::as_str), Ok("castor"));
+    }
+
+    #[test]
+    fn a_stranger_is_told_what_was_expected_and_found() {
+        let stranger = a_box(Some("Z9"), &["52:54:00:00:00:99"]);
+        let told = pair("serial = \"S3X1234\"").member_by(&stranger).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "this box is no member of the document: it expects castor with serial \"S3X1234\" and MAC \
+             52:54:00:00:00:0a, or pollux with MAC 52:54:00:00:00:0b; this box has serial \"Z9\" and MAC \
+             52:54:00:00:00:99; correct a member's mac or serial"
+        );
+    }
+
+    #[test]
+    fn a_box_that_fits_two_members_is_neither() {
+        let both = a_box(Some("S3X1234"), &["52:54:00:00:00:0b"]);
+        let refused = pair("serial = \"S3X1234\"").member_by(&both).unwrap_err();
+        assert!(
+            refused.to_string().starts_with("this box could be castor or pollux: it has serial"),
+            "{refused}"
+        );
+        let swapped = a_box(None, &["52:54:00:00:00:0a", "52:54:00:00:00:0b"]);
+        assert!(matches!(pair("").member_by(&swapped), Err(Unbound::Ambiguous { .. })));
+    }
+
+    #[test]
+    fn a_box_without_a_serial_number_is_no_member_without_one() {
+        assert!(matches!(pair("").member_by(&a_box(None, &[])), Err(Unbound::Nobody { .. })));
+    }
+}

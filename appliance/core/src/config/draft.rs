@@ -42,6 +42,8 @@ pub struct Draft {
     pub members: Vec<MemberDraft>,
     /// `[[vrrp]]`.
     pub vrrp: Vec<VrrpDraft>,
+    /// None of them was refused as a whole.
+    pub vrrp_complete: bool,
     /// `[[service]]`.
     pub services: Vec<ServiceDraft>,
     /// `[observe]`.

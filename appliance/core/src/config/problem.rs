@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
 pub struct Place {
     /// As [`Problem::path`].
     pub path: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 for the document as a whole.
     pub line: u32,
 }
 
@@ -53,7 +53,12 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Adds a problem at `at`.
     pub fn add(&mut self, at: &Place, what: impl Into<String>, fix: impl Into<String>) {
-        self.push(Problem { path: at.path.clone(), line: Some(at.line), what: what.into(), fix: fix.into() });
+        self.push(Problem {
+            path: at.path.clone(),
+            line: (at.line > 0).then_some(at.line),
+            what: what.into(),
+            fix: fix.into(),
+        });
     }
 
     /// Adds a small value's own complaint.

@@ -35,7 +35,7 @@ pub(super) fn document<T>(
     if !only_duplicates {
         return None;
     }
-    let at = Place { path: String::new(), line: 1 };
+    let at = Place::default();
     Some(Table { at, entries: root.get_ref(), lines: &lines, asked: BTreeSet::new(), problems }.finish(read))
 }
 
@@ -223,6 +223,15 @@ impl Table<'_, '_> {
             }
         }
         tables
+    }
+
+    /// Whether `key` is missing or holds nothing but tables.
+    pub(super) fn only_tables(&self, key: &str) -> bool {
+        match self.entries.get(key).map(Spanned::get_ref) {
+            None => true,
+            Some(DeValue::Array(array)) => array.iter().all(|value| value.get_ref().is_table()),
+            Some(_) => false,
+        }
     }
 
     /// Reads a table whose keys are names of the document's own.

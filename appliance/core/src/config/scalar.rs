@@ -48,8 +48,9 @@ pub(super) fn number<T>(value: &DeValue<'_>, min: T, max: T) -> Result<T, Malfor
 where
     T: TryFrom<i64> + PartialOrd + fmt::Display,
 {
-    let fix = format!("write a whole number from {min} to {max}, without quotes");
+    let fix = format!("write a whole number from {min} to {max}");
     let DeValue::Integer(integer) = value else {
+        let fix = format!("{fix}, without quotes");
         return Err(Malformed { what: format!("is {}, not a whole number", kind(value)), fix });
     };
     i64::from_str_radix(integer.as_str(), integer.radix())
@@ -73,7 +74,10 @@ pub(super) fn one_of<T: Copy>(
     let verdict = if later.contains(&word.as_str()) { "not in this version" } else { "not known" };
     Err(Malformed {
         what: format!("{} is {verdict}", quoted(&word)),
-        fix: format!("write {}", choices.join(" or ")),
+        fix: match choices.as_slice() {
+            [one] => format!("write {one}"),
+            _ => format!("write one of {}", choices.join(", ")),
+        },
     })
 }
 

@@ -141,3 +141,102 @@ pub fn digest(document: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use minisign::KeyPair;
+
+    use super::*;
+
+    const DOCUMENT: &[u8] = b"schema = 1\n";
+
+    struct Signer(KeyPair);
+
+    impl Signer {
+        fn new() -> Self {
+            Self(KeyPair::generate_unencrypted_keypair().unwrap())
+        }
+
+        fn public(&self) -> String {
+            self.0.pk.to_box().unwrap().to_string()
+        }
+
+        fn sign(&self, document: &[u8]) -> String {
+            let signed = minisign::sign(None, &self.0.sk, Cursor::new(document), Some("by a test"), None);
+            signed.unwrap().to_string()
+        }
+    }
+
+    #[test]
+    fn a_trusted_signature_is_told_with_its_key_and_comment() {
+        let (signer, other) = (Signer::new(), Signer::new());
+        let trusted = [other.public(), "no key at all".to_owned(), signer.public()];
+        let seal = verify(DOCUMENT, Some(&signer.sign(DOCUMENT)), &trusted).unwrap();
+        assert_eq!(seal.comment, "by a test");
+        assert!(signer.public().contains(&seal.key_id), "{} in {}", seal.key_id, signer.public());
+    }
+
+    #[test]
+    fn what_is_not_properly_signed_is_refused() {
+        let (signer, other) = (Signer::new(), Signer::new());
+        let signature = signer.sign(DOCUMENT);
+        let trusted = [signer.public()];
+        let verified = |document: &[u8], signature| verify(document, signature, &trusted);
+
+        assert_eq!(verified(DOCUMENT, None), Err(Unsealed::Unsigned));
+        assert_eq!(verified(DOCUMENT, Some(" \n")), Err(Unsealed::Unsigned));
+        assert_eq!(verified(DOCUMENT, Some("signed: me")), Err(Unsealed::Malformed));
+        assert_eq!(verified(b"schema = 2\n", Some(&signature)), Err(Unsealed::Wrong));
+        assert_eq!(verified(&DOCUMENT[1..], Some(&signature)), Err(Unsealed::Wrong));
+        assert_eq!(verify(DOCUMENT, Some(&signature), &[]), Err(Unsealed::NoKeys));
+
+        let comment_changed = signature.replace("by a test", "by a thief");
+        assert_eq!(verified(DOCUMENT, Some(&comment_changed)), Err(Unsealed::Wrong));
+
+        let foreign = verified(DOCUMENT, Some(&other.sign(DOCUMENT))).unwrap_err();
+        let Unsealed::UnknownKey { key_id, trusted } = foreign else { panic!("{foreign}") };
+        assert!(other.public().contains(&key_id) && signer.public().contains(&trusted));
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_bit_is_refused() {
+        let signer = Signer::new();
+        let (signature, trusted) = (signer.sign(DOCUMENT), [signer.public()]);
+        for end in 0..signature.trim_end().len() {
+            assert!(verify(DOCUMENT, Some(&signature[..end]), &trusted).is_err(), "cut at {end}");
+        }
+        let comment = signature.find('\n').unwrap();
+        for (at, bit) in (comment..signature.trim_end().len()).flat_map(|at| (0..7).map(move |bit| (at, bit)))
+        {
+            let mut bytes = signature.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            let Ok(text) = String::from_utf8(bytes) else { continue };
+            assert!(verify(DOCUMENT, Some(&text), &trusted).is_err(), "bit {bit} of byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_higher_revision_is_taken_and_nothing_else() {
+        let version = |revision, sha256: &str| Current { revision, sha256: sha256.to_owned() };
+        let current = version(5, "aa");
+        for (revision, sha256, offer) in [
+            (6, "bb", Offer::Take),
+            (6, "aa", Offer::Take),
+            (5, "aa", Offer::Same),
+            (5, "bb", Offer::EqualRevisionOtherBytes),
+            (4, "bb", Offer::Older),
+            (4, "aa", Offer::Older),
+        ] {
+            assert_eq!(decide(Some(&current), &version(revision, sha256)), offer, "{revision} {sha256}");
+        }
+        assert_eq!(decide(None, &version(1, "bb")), Offer::Take);
+    }
+
+    /// FIPS 180-2, appendix B.1.
+    #[test]
+    fn a_digest_is_in_lower_case() {
+        assert_eq!(digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -61,7 +61,7 @@ fn unique(draft: &Draft, problems: &mut Problems) {
 
 /// A box finds itself by its serial number or by a MAC; a bus address is the same in every box of a kind.
 fn identifiable(member: &MemberDraft, problems: &mut Problems) {
-    let all_by_path = member.interfaces.iter().all(|interface| interface.path.is_some());
+    let all_by_path = member.interfaces.iter().all(|port| port.path.is_some() && port.mac.is_none());
     if member.serial.is_none() && !member.interfaces.is_empty() && all_by_path {
         problems.add(
             &member.at,

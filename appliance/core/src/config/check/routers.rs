@@ -11,7 +11,7 @@ use crate::config::address::{is_broadcast, is_network};
 use crate::config::draft::{Draft, MemberDraft, Role, VrrpDraft};
 use crate::config::duration::render;
 use crate::config::problem::{Place, Problems};
-use crate::config::types::InstanceId;
+use crate::config::types::{Cidr, InstanceId, LinkName};
 
 pub(super) fn check(draft: &Draft, problems: &mut Problems) {
     let own = own_addresses(draft);
@@ -78,34 +78,36 @@ fn virtual_addresses(
                 "write an address that no box has",
             );
         }
-        for member in directors(draft) {
-            for interface in &member.interfaces {
-                if interface.gateway.as_ref().is_some_and(|gateway| gateway.value == bare) {
-                    problems.add(
-                        &address.at,
-                        format!("{bare} is the gateway of {}, a director", member.shown()),
-                        "write an address that no router has",
-                    );
-                }
-                let same_segment = match (&interface.name, &router.interface) {
-                    (Some(name), Some(on)) => name.value == on.value,
-                    _ => false,
-                };
-                let ends = interface
-                    .addresses
-                    .items
-                    .iter()
-                    .find(|own| is_network(own.value, bare) || is_broadcast(own.value, bare));
-                if let Some(own) = ends.filter(|_| same_segment) {
-                    problems.add(
-                        &address.at,
-                        format!("{bare} is the first or last address of {}", own.value.network()),
-                        "write an address between them",
-                    );
-                }
-            }
+        let gateway_of = directors(draft).find(|member| {
+            let mut gateways = member.interfaces.iter().filter_map(|interface| interface.gateway.as_ref());
+            gateways.any(|gateway| gateway.value == bare)
+        });
+        if let Some(member) = gateway_of {
+            problems.add(
+                &address.at,
+                format!("{bare} is the gateway of {}, a director", member.shown()),
+                "write an address that no router has",
+            );
+        }
+        let mut subnets = router.interface.iter().flat_map(|name| subnets(draft, &name.value));
+        if let Some(subnet) = subnets.find(|own| is_network(*own, bare) || is_broadcast(*own, bare)) {
+            problems.add(
+                &address.at,
+                format!("{bare} is the first or last address of {}", subnet.network()),
+                "write an address between them",
+            );
         }
     }
+}
+
+/// The directors' subnets on the segment `name`.
+fn subnets(draft: &Draft, name: &LinkName) -> impl Iterator<Item = Cidr> {
+    directors(draft)
+        .filter_map(move |member| match member.interface(name) {
+            Lookup::Found(interface) => Some(interface),
+            Lookup::Missing | Lookup::Unclear => None,
+        })
+        .flat_map(|interface| interface.addresses.items.iter().map(|own| own.value))
 }
 
 fn priorities(draft: &Draft, router: &VrrpDraft, problems: &mut Problems) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Lookup, Once, addressed};
 use crate::config::draft::{CheckDraft, Draft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::duration::render;
-use crate::config::problem::{Problems, Written, quoted};
+use crate::config::problem::{Problems, Written};
 use crate::config::types::LinkName;
 use crate::config::{CheckKind, Protocol};
 
@@ -23,17 +23,12 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
     for service in &draft.services {
         if let Some(name) = &service.name {
             let fix = "give each service a name of its own";
-            names.take(quoted(name.value.as_str()), &name.at, fix, problems);
+            names.take(format!("\"{}\"", name.value), &name.at, fix, problems);
         }
         if let (Some(address), Some(port), Some(protocol)) =
             (&service.address, &service.port, &service.protocol)
         {
-            let protocol = match protocol.value {
-                Protocol::Tcp => "tcp",
-                Protocol::Udp => "udp",
-                Protocol::Sctp => "sctp",
-            };
-            let socket = format!("{protocol} {}:{}", address.value, port.value);
+            let socket = format!("{} {}:{}", protocol.value, address.value, port.value);
             sockets.take(socket, &port.at, "write each address, port and protocol in one service", problems);
         }
         persistence(service, problems);
@@ -136,7 +131,7 @@ fn segment<'d>(
     if let Some(router) = router_of(draft, address.value) {
         return router.interface.as_ref();
     }
-    if draft.vrrp.iter().all(|router| router.addresses.complete) {
+    if draft.vrrp_complete && draft.vrrp.iter().all(|router| router.addresses.complete) {
         problems.add(
             &address.at,
             format!("{} is no virtual router's address", address.value),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::values::{
     bus_address, host, host_with_prefix, link_name, member_name, password, port, port_mac, printable,
-    priority, subnet,
+    priority, schema, subnet,
 };
 use super::{
     CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, Role, RouteDraft, SCHEDULERS,
@@ -13,24 +13,19 @@ use super::{
 };
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
-use crate::config::types::{Malformed, Priority, Vrid, Weight};
+use crate::config::types::{Priority, Vrid, Weight};
 use crate::config::{CheckKind, Forwarding, Protocol, Storm, VrrpVersion};
 
 /// The root table.
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
     root.require(&[("schema", "1"), ("cluster", "[]"), ("member", "[[]]")]);
-    root.read("schema", |value| match number(value, i64::MIN, i64::MAX)? {
-        1 => Ok(()),
-        other => Err(Malformed {
-            what: format!("{other} is not known"),
-            fix: "write 1, which is all that this version reads".to_owned(),
-        }),
-    });
+    root.read("schema", schema);
     root.later(&["admin", "dns", "time", "log", "mail"]);
     root.not_empty("member", "write a [[member]] section for each box");
     Draft {
         cluster: root.table("cluster", cluster),
         members: root.tables("member", member),
+        vrrp_complete: root.only_tables("vrrp"),
         vrrp: root.tables("vrrp", vrrp),
         services: root.tables("service", service),
         observe: root.table("observe", observe),

@@ -8,6 +8,14 @@ use crate::config::problem::quoted;
 use crate::config::scalar::{number, parsed, text};
 use crate::config::types::{LinkName, Malformed, MemberName, Priority};
 
+/// The version of the document's form: 1.
+pub(super) fn schema(value: &DeValue<'_>) -> Result<(), Malformed> {
+    number(value, 1, 1).map(|_: u8| ()).map_err(|wrong| Malformed {
+        fix: "write 1, which is all that this version reads".to_owned(),
+        ..wrong
+    })
+}
+
 /// A port's number.
 pub(super) fn port(value: &DeValue<'_>) -> Result<u16, Malformed> {
     number(value, 1, u16::MAX)
