@@ -18,7 +18,6 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     sysctls(box_, plan);
     input(box_, plan);
     origin(box_, plan);
-    plan.state.rules.refuse_checks = box_.view.leaving;
 }
 
 /// An unconfigured box answers pings and nothing else.
@@ -58,6 +57,7 @@ fn input(box_: &Perspective<'_>, plan: &mut Plan) {
     let directors: BTreeSet<Cidr> = box_.fellow_directors().flat_map(own_addresses).map(Cidr::host).collect();
     let mine: BTreeSet<Cidr> = own_addresses(box_.me).map(Cidr::host).collect();
     let mut accepts = BTreeSet::from([anyone(Traffic::Ping)]);
+    let mut refuses = BTreeSet::new();
 
     if !directors.is_empty() {
         for instance in box_.instances() {
@@ -88,12 +88,18 @@ fn input(box_: &Perspective<'_>, plan: &mut Plan) {
         }
         let Some(check) = &service.check else { continue };
         if box_.serves(service) && !directors.is_empty() {
-            accepts.insert(Accept {
+            let check = Accept {
                 link: None,
                 sources: directors.clone(),
                 destinations: mine.clone(),
                 traffic: Traffic::Port(Protocol::Tcp, check.port.unwrap_or(service.port)),
-            });
+            };
+            // A box that leaves tells its fellows by failing their checks at once, while its applications still run.
+            if box_.view.leaving {
+                refuses.insert(check);
+            } else {
+                accepts.insert(check);
+            }
         }
     }
     if let Some(observe) = &box_.config.observe
@@ -115,6 +121,7 @@ fn input(box_: &Perspective<'_>, plan: &mut Plan) {
         plan.because(format!("input filter: {accept}"), "the document needs it; everything else is dropped");
     }
     plan.state.rules.accepts = accepts.into_iter().collect();
+    plan.state.rules.refuses = refuses.into_iter().collect();
 }
 
 /// Which frames count as forwarded by a fellow director: those with its MAC, for a service that this box serves, unless

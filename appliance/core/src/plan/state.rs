@@ -141,8 +141,8 @@ pub struct Ruleset {
     pub peers: BTreeSet<(LinkName, Mac)>,
     /// The members' own addresses: a member as client is not a fellow director.
     pub member_addresses: BTreeSet<IpAddr>,
-    /// Health checks from other members are refused: this box is leaving.
-    pub refuse_checks: bool,
+    /// What is answered with a TCP reset before anything is let in.
+    pub refuses: Vec<Accept>,
 }
 
 /// One opening in the input filter.

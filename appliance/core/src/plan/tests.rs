@@ -167,3 +167,16 @@ fn every_item_of_the_state_has_its_reason() {
         assert!(plan.reasons.iter().any(|r| r.item.starts_with(item) && !r.why.is_empty()), "{item}");
     }
 }
+
+#[test]
+fn a_leaving_box_refuses_its_fellows_checks_and_serves_on() {
+    let config = pair();
+    let mut view = healthy(&config, VrrpState::Master);
+    let before = plan(&config, &name("castor"), &view).state;
+    view.leaving = true;
+    let after = plan(&config, &name("castor"), &view).state;
+    let refused: Vec<String> = after.rules.refuses.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, ["tcp 8898 from 192.168.0.238/32 to 192.168.0.236/32"]);
+    assert_eq!(after.rules.accepts.len() + 1, before.rules.accepts.len());
+    assert_eq!(after.services, before.services);
+}
