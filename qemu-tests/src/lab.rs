@@ -140,9 +140,9 @@ impl Lab {
     }
 
     /// Starts a load and lets it run.
-    pub fn start_load(&self, load: Load) -> Stream<'_> {
+    pub fn start_load(self: &Arc<Self>, load: Load) -> Stream {
         let (id, outcomes) = self.begin(load);
-        Stream { lab: self, id, outcomes, kept: Vec::new() }
+        Stream { lab: Arc::clone(self), id, outcomes, kept: Vec::new() }
     }
 
     fn begin(&self, load: Load) -> (u64, mpsc::Receiver<Outcome>) {
@@ -204,14 +204,14 @@ impl Drop for Lab {
 }
 
 /// A load that runs while the test does other things.
-pub struct Stream<'a> {
-    lab: &'a Lab,
+pub struct Stream {
+    lab: Arc<Lab>,
     id: u64,
     outcomes: mpsc::Receiver<Outcome>,
     kept: Vec<Outcome>,
 }
 
-impl Stream<'_> {
+impl Stream {
     /// The outcomes so far.
     pub fn so_far(&mut self) -> &[Outcome] {
         self.kept.extend(self.outcomes.try_iter());
@@ -231,6 +231,9 @@ impl Stream<'_> {
     }
 }
 
+/// A frame that a fault holds back: until when, in which order, for which port.
+type Late = (Moment, u64, usize, Arc<[u8]>);
+
 /// What is at a port.
 enum End {
     Machine(Plug),
@@ -248,7 +251,7 @@ pub struct Network {
     hosts: Vec<(Host, PortId)>,
     loads: BTreeMap<u64, (Running, mpsc::Sender<Outcome>)>,
     singles: BTreeMap<u64, mpsc::Sender<Outcome>>,
-    late: BinaryHeap<Reverse<(Moment, u64, usize, Arc<[u8]>)>>,
+    late: BinaryHeap<Reverse<Late>>,
     taps: Vec<Tap>,
     next_ticket: u64,
     clock: Clock,

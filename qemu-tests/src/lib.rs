@@ -7,8 +7,13 @@
 //! Shares nothing with the product but the clock type: what it judges, it decodes itself.
 
 pub mod client;
+pub mod draw;
+pub mod image;
 pub mod lab;
+pub mod pair;
 pub mod plug;
 pub mod seed;
 pub mod switch;
+pub mod vm;
+pub mod volume;
 pub mod wire;

@@ -35,7 +35,7 @@ impl Seed {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,12 +49,12 @@ impl Seed {
     /// When `low > high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         assert!(low <= high, "an empty range has no number to draw");
-        low + self.next() % (high - low + 1)
+        low + self.draw() % (high - low + 1)
     }
 
     /// True with probability `share` (0.0 never, 1.0 always).
     pub fn chance(&mut self, share: f64) -> bool {
-        ((self.next() >> 11) as f64) < share * (1u64 << 53) as f64
+        ((self.draw() >> 11) as f64) < share * (1u64 << 53) as f64
     }
 
     /// One of `items`.
@@ -81,7 +81,7 @@ mod tests {
     fn the_same_number_draws_the_same() {
         let draw = |number| {
             let mut seed = Seed::new(number).fork("addresses");
-            (0..8).map(|_| seed.next()).collect::<Vec<_>>()
+            (0..8).map(|_| seed.draw()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

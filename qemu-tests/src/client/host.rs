@@ -38,7 +38,7 @@ impl Host {
     /// A machine with this address on its one link.
     pub fn new(mac: Mac, address: Ipv4Addr, prefix: u8, seed: &mut Seed) -> Self {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
-        config.random_seed = seed.next();
+        config.random_seed = seed.draw();
         let mut card = Card { mac, address, received: VecDeque::new(), sent: Vec::new(), identification: 0 };
         let mut interface = Interface::new(config, &mut card, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {

@@ -1,0 +1,254 @@
+//! A cluster from a seed: addresses, hardware addresses, names, VRID and port, and the cluster document that says so.
+//!
+//! Every test draws its own, so that nothing in the product can come to know a fixed one.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use crate::seed::Seed;
+use crate::switch::frame::Mac;
+
+/// Client machines of every cluster.
+pub const CLIENTS: usize = 40;
+
+const NAMES: [&str; 12] = [
+    "castor", "pollux", "vega", "altair", "deneb", "rigel", "mira", "spica", "atlas", "maia", "electra",
+    "merope",
+];
+const LINKS: [&str; 4] = ["lan", "front", "shop", "floor"];
+const SERVICES: [&str; 4] = ["pos", "gateway", "till", "orders"];
+
+/// A drawn cluster of two members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// The logical name of the one segment.
+    pub link: String,
+    /// The members; the first has the higher priority.
+    pub members: [Member; 2],
+    /// The virtual address.
+    pub vip: Ipv4Addr,
+    /// The segment's prefix length.
+    pub prefix: u8,
+    /// The gateway's address.
+    pub gateway: Ipv4Addr,
+    /// The gateway's hardware address.
+    pub gateway_mac: Mac,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// The service's name.
+    pub service: String,
+    /// The service's port.
+    pub port: u16,
+    /// Client machines.
+    pub clients: Vec<(Mac, Ipv4Addr)>,
+}
+
+/// A drawn member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, which is its host name.
+    pub name: String,
+    /// Its card's permanent address.
+    pub mac: Mac,
+    /// Its own address.
+    pub address: Ipv4Addr,
+    /// VRRP priority.
+    pub priority: u8,
+}
+
+/// What a document says beside the drawn values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wording {
+    /// `[cluster] revision`.
+    pub revision: u64,
+    /// VRRP version, 2 or 3.
+    pub version: u8,
+    /// Between advertisements.
+    pub interval: Duration,
+    /// Version 2: the password.
+    pub password: Option<String>,
+    /// `pseudo-header` in version 3.
+    pub pseudo_header: bool,
+    /// Persistence, none when `None`.
+    pub persistence: Option<Duration>,
+    /// Between two health checks of a server.
+    pub check_interval: Duration,
+    /// A health check fails after this.
+    pub check_timeout: Duration,
+    /// More lines at the end.
+    pub more: String,
+}
+
+impl Default for Wording {
+    /// As the case has it, with 100 ms between advertisements.
+    fn default() -> Self {
+        Self {
+            revision: 1,
+            version: 3,
+            interval: Duration::from_millis(100),
+            password: None,
+            pseudo_header: false,
+            persistence: Some(Duration::from_secs(50)),
+            check_interval: Duration::from_secs(6),
+            check_timeout: Duration::from_secs(10),
+            more: String::new(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Draws one.
+    pub fn draw(seed: &Seed) -> Self {
+        let mut seed = seed.fork("cluster");
+        let network = match seed.between(0, 2) {
+            0 => Ipv4Addr::new(10, seed.between(0, 255) as u8, seed.between(0, 255) as u8, 0),
+            1 => Ipv4Addr::new(172, seed.between(16, 31) as u8, seed.between(0, 255) as u8, 0),
+            _ => Ipv4Addr::new(192, 168, seed.between(1, 255) as u8, 0),
+        };
+        let prefix = seed.between(22, 25) as u8;
+        // The first 126 addresses behind a /24 boundary lie inside any prefix up to /25.
+        let mut hosts: Vec<u8> = (1..=126).collect();
+        seed.shuffle(&mut hosts);
+        let base = network.octets();
+        let mut hosts = hosts.into_iter().map(|host| Ipv4Addr::new(base[0], base[1], base[2], host));
+        let mut address = move || hosts.next().expect("a cluster needs fewer than 126 addresses");
+        let vendor =
+            [2 | (seed.between(0, 63) as u8) << 2, seed.draw() as u8, seed.draw() as u8, seed.draw() as u8];
+        let mut count = seed.between(0, 20_000) as u16;
+        let mut mac = move || {
+            count += 1;
+            let [high, low] = count.to_be_bytes();
+            Mac([vendor[0], vendor[1], vendor[2], vendor[3], high, low])
+        };
+        let mut names = NAMES;
+        seed.shuffle(&mut names);
+        let low = seed.between(1, 253) as u8;
+        let high = seed.between(u64::from(low) + 1, 254) as u8;
+        let mut member =
+            |name: &str, priority| Member { name: name.into(), mac: mac(), address: address(), priority };
+        let members = [member(names[0], high), member(names[1], low)];
+        Self {
+            name: format!("site-{:04}", seed.between(0, 9999)),
+            link: (*seed.pick(&LINKS)).into(),
+            members,
+            vip: address(),
+            gateway: address(),
+            gateway_mac: mac(),
+            prefix,
+            vrid: seed.between(1, 255) as u8,
+            service: (*seed.pick(&SERVICES)).into(),
+            // Not where the boxes' own services may be, and below the range of source ports.
+            port: seed.between(1_024, 9_000) as u16,
+            clients: (0..CLIENTS).map(|_| (mac(), address())).collect(),
+        }
+    }
+
+    /// The service as clients know it.
+    pub fn service_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.vip, self.port)
+    }
+
+    /// How long the member waits for advertisements before it takes over: Master_Down_Interval, RFC 9568 §6.1 and
+    /// RFC 3768 §6.1.
+    pub fn master_down_interval(&self, member: usize, wording: &Wording) -> Duration {
+        3 * wording.interval + self.skew_time(member, wording)
+    }
+
+    /// The member's Skew_Time; version 2 counts it in seconds, whatever the interval.
+    pub fn skew_time(&self, member: usize, wording: &Wording) -> Duration {
+        let unit = if wording.version == 2 { Duration::from_secs(1) } else { wording.interval };
+        unit * (256 - u32::from(self.members[member].priority)) / 256
+    }
+
+    /// The cluster document.
+    pub fn document(&self, wording: &Wording) -> String {
+        let Self { name, link, members, vip, prefix, gateway, vrid, service, port, .. } = self;
+        let mut text =
+            format!("schema = 1\n\n[cluster]\nname = \"{name}\"\nrevision = {}\n", wording.revision);
+        for Member { name, mac, address, priority } in members {
+            let _ = write!(
+                text,
+                "\n[[member]]\nname = \"{name}\"\nroles = [\"director\", \"real-server\"]\npriority = {priority}\n\
+                 \n[[member.interface]]\nname = \"{link}\"\nmac = \"{mac}\"\naddresses = [\"{address}/{prefix}\"]\n\
+                 gateway = \"{gateway}\"\n"
+            );
+        }
+        let interval = duration(wording.interval);
+        let _ = write!(
+            text,
+            "\n[[vrrp]]\nid = {vrid}\ninterface = \"{link}\"\nversion = {}\nadvert-interval = \"{interval}\"\n\
+             virtual-addresses = [\"{vip}/{prefix}\"]\n",
+            wording.version
+        );
+        if let Some(password) = &wording.password {
+            let _ = writeln!(text, "authentication = \"{password}\"");
+        }
+        if wording.pseudo_header {
+            text.push_str("pseudo-header = true\n");
+        }
+        let _ = write!(
+            text,
+            "\n[[service]]\nname = \"{service}\"\naddress = \"{vip}\"\nport = {port}\nprotocol = \"tcp\"\n\
+             forwarding = \"direct\"\nscheduler = \"rr\"\n"
+        );
+        if let Some(persistence) = wording.persistence {
+            let _ = writeln!(text, "persistence = \"{}\"", duration(persistence));
+        }
+        let _ = write!(
+            text,
+            "\n[service.check]\nkind = \"tcp\"\ninterval = \"{}\"\ntimeout = \"{}\"\nretries = 3\nretry-delay = \"3s\"\n",
+            duration(wording.check_interval),
+            duration(wording.check_timeout)
+        );
+        for member in members {
+            let _ = write!(text, "\n[[service.server]]\nmember = \"{}\"\nweight = 1\n", member.name);
+        }
+        text.push_str(&wording.more);
+        text
+    }
+}
+
+/// As the document writes durations: `100ms`, `3s`.
+fn duration(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_address_is_drawn_twice() {
+        for number in 0..200 {
+            let cluster = Cluster::draw(&Seed::new(number));
+            let members = cluster.members.iter().map(|member| (member.mac, member.address));
+            let all: Vec<_> = members
+                .chain(cluster.clients.iter().copied())
+                .chain([(cluster.gateway_mac, cluster.gateway)])
+                .collect();
+            let macs: BTreeSet<_> = all.iter().map(|one| one.0).collect();
+            let ips: BTreeSet<_> = all.iter().map(|one| one.1).chain([cluster.vip]).collect();
+            assert_eq!((macs.len(), ips.len()), (all.len(), all.len() + 1), "seed {number}");
+            assert!(macs.iter().all(|mac| !mac.is_group()), "seed {number}");
+            let [first, second] = &cluster.members;
+            assert!(first.priority > second.priority && first.name != second.name, "seed {number}");
+        }
+    }
+
+    #[test]
+    fn the_interval_of_silence_is_the_standards() {
+        let mut cluster = Cluster::draw(&Seed::new(1));
+        cluster.members[1].priority = 100;
+        let three = Wording { interval: Duration::from_millis(10), ..Wording::default() };
+        assert_eq!(cluster.master_down_interval(1, &three), Duration::from_nanos(36_093_750));
+        let two = Wording { version: 2, interval: Duration::from_secs(1), ..Wording::default() };
+        assert_eq!(cluster.master_down_interval(1, &two), Duration::from_nanos(3_609_375_000));
+    }
+}

@@ -1,0 +1,228 @@
+//! Two co-located boxes on a switch with forty clients and a gateway: the set-up of most tests.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use halcyon_core::moment::Moment;
+
+use crate::client::load::{Load, Pace, Tally};
+use crate::client::talk::{Ask, Outcome, Request};
+use crate::draw::{CLIENTS, Cluster, Wording};
+use crate::image::Image;
+use crate::lab::{Lab, Stream};
+use crate::seed::Seed;
+use crate::switch::PortId;
+use crate::switch::frame::Mac;
+use crate::vm::hardware::{Access, Bus, Card, CardModel, Disk, Hardware, Start};
+use crate::vm::{RunDirectory, Vm};
+use crate::volume;
+
+/// A box boots within this, under emulation and on a busy host.
+pub const BOOTS_WITHIN: Duration = Duration::from_secs(90);
+
+/// Two boxes, not yet switched on.
+pub struct Pair {
+    /// The network.
+    pub lab: Arc<Lab>,
+    /// Who is who.
+    pub cluster: Cluster,
+    /// What their document says beside that.
+    pub wording: Wording,
+    /// The boxes; the first has the higher priority.
+    pub boxes: [Station; 2],
+    /// The image they run.
+    pub image: Image,
+    run: RunDirectory,
+    logs: PathBuf,
+}
+
+/// A place for a box: its port on the switch, its hardware, and the machine while it is on.
+pub struct Station {
+    /// Its port on the switch.
+    pub port: PortId,
+    /// What it is made of; may be changed while it is off.
+    pub hardware: Hardware,
+    machine: Option<Vm>,
+    starts: usize,
+}
+
+impl Station {
+    /// The running machine.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub fn machine(&mut self) -> Result<&mut Vm> {
+        self.machine.as_mut().with_context(|| format!("{} is off", self.hardware.name))
+    }
+}
+
+impl Pair {
+    /// Draws the cluster, signs its document, sets up network and clients. Logs of the run go to `logs`.
+    pub fn new(seed: &Seed, wording: Wording, logs: &Path) -> Result<Self> {
+        let image = Image::find()?;
+        let run = RunDirectory::new()?;
+        let cluster = Cluster::draw(seed);
+        let lab = Arc::new(Lab::start(seed)?);
+        let document = cluster.document(&wording);
+        std::fs::write(logs.join("halcyon.toml"), &document).context("keeping the document")?;
+        let signature = image.sign(&document, &image.key, run.path())?;
+        let stick = run.path().join("stick.img");
+        volume::write(
+            &stick,
+            &[("halcyon.toml", document.as_bytes()), ("halcyon.toml.minisig", signature.as_bytes())],
+        )?;
+        let station = |number: usize| -> Result<Station> {
+            let member = &cluster.members[number];
+            let socket = run.path().join(format!("{number}.net"));
+            let port = lab.plug(&socket)?;
+            let hardware = Hardware {
+                name: member.name.clone(),
+                memory: 256,
+                processors: 1,
+                start: image.direct(&format!("app.ports={}", cluster.port)),
+                disks: vec![Disk { file: stick.clone(), bus: Bus::Virtio, access: Access::Read }],
+                cards: vec![Card { mac: member.mac, model: CardModel::Virtio, socket }],
+                more: Vec::new(),
+            };
+            Ok(Station { port, hardware, machine: None, starts: 0 })
+        };
+        let boxes = [station(0)?, station(1)?];
+        let mut hosts = cluster.clients.clone();
+        hosts.push((cluster.gateway_mac, cluster.gateway));
+        lab.add_hosts(hosts, cluster.prefix);
+        Ok(Self { lab, cluster, wording, boxes, image, run, logs: logs.to_owned() })
+    }
+
+    /// Switches the box on.
+    pub fn power_on(&mut self, which: usize) -> Result<()> {
+        let station = &mut self.boxes[which];
+        if station.machine.is_some() {
+            bail!("{} is on already", station.hardware.name);
+        }
+        let machine =
+            Vm::start(&station.hardware, station.starts, self.run.path(), &self.logs, self.lab.clock())?;
+        station.starts += 1;
+        station.machine = Some(machine);
+        Ok(())
+    }
+
+    /// Switches both on and waits until they serve.
+    pub fn boot(&mut self) -> Result<()> {
+        self.power_on(0)?;
+        self.power_on(1)?;
+        self.wait_ready(0)?;
+        self.wait_ready(1)?;
+        self.wait_balanced()
+    }
+
+    /// Cuts the power of the box; when.
+    pub fn cut_power(&mut self, which: usize) -> Moment {
+        if let Some(machine) = self.boxes[which].machine.take() {
+            machine.cut_power();
+        }
+        self.lab.now()
+    }
+
+    /// Presses the power button and waits until the box is off.
+    pub fn shut_down(&mut self, which: usize, within: Duration) -> Result<()> {
+        let mut machine = self.boxes[which].machine.take().context("the box is off already")?;
+        machine.qmp().press_power()?;
+        machine.wait_off(within)
+    }
+
+    /// Pulls the box's cable, or puts it back: the switch's port and the link that the card shows.
+    pub fn set_cable(&mut self, which: usize, plugged: bool) -> Result<()> {
+        let port = self.boxes[which].port;
+        self.lab.with(move |network| network.switch.set_cable(port, plugged));
+        self.boxes[which].machine()?.qmp().set_link(0, plugged)
+    }
+
+    /// Waits until the box says that its first plan is applied.
+    pub fn wait_ready(&mut self, which: usize) -> Result<()> {
+        let name = self.cluster.members[which].name.clone();
+        let machine = self.boxes[which].machine()?;
+        let ready = machine.report.expect("ready", BOOTS_WITHIN, |event| event.kind() == "ready")?;
+        if ready.text("member") != name {
+            bail!("{name} came up as {}", ready.event);
+        }
+        Ok(())
+    }
+
+    /// Waits until the box says that its virtual router is in `state`, from the `mark`-th event on.
+    pub fn wait_vrrp(&mut self, which: usize, mark: usize, state: &str, within: Duration) -> Result<Moment> {
+        let id = self.cluster.vrid;
+        let machine = self.boxes[which].machine()?;
+        let event = machine.report.expect_after(mark, state, within, |event| event.is_vrrp(id, state))?;
+        Ok(event.at)
+    }
+
+    /// Waits until both boxes answer at the virtual address.
+    pub fn wait_balanced(&self) -> Result<()> {
+        let names: Vec<&str> = self.cluster.members.iter().map(|member| member.name.as_str()).collect();
+        self.wait_served_by(&names)
+    }
+
+    /// Waits until exactly these boxes answer at the virtual address.
+    pub fn wait_served_by(&self, names: &[&str]) -> Result<()> {
+        let deadline = Instant::now() + BOOTS_WITHIN;
+        loop {
+            let patience = Duration::from_secs(2);
+            let request = Request { patience, ..Request::new(Ask::Name, self.cluster.service_address()) };
+            let pace = Pace::Count { total: 8, parallel: 2 };
+            let tally = Tally::of(&self.lab.run(Load { request, sources: 8, pace }));
+            let only_these = tally.served.keys().all(|name| names.contains(&name.as_str()));
+            if tally.lost() == 0 && only_these && tally.served.len() == names.len() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("waiting for answers of {}: {tally}", names.join(" and "));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Requests from all clients, at most eight at a time.
+    pub fn requests(&self, total: usize) -> Vec<Outcome> {
+        let request = Request::new(Ask::Name, self.cluster.service_address());
+        self.lab.run(Load { request, sources: CLIENTS, pace: Pace::Count { total, parallel: 8 } })
+    }
+
+    /// A request from client after client, each `every`, until stopped.
+    pub fn stream(&self, every: Duration) -> Stream {
+        let request = Request::new(Ask::Name, self.cluster.service_address());
+        self.lab.start_load(Load { request, sources: CLIENTS, pace: Pace::Steady { every } })
+    }
+
+    /// When the last advertisement of a master came in from the box: one of another priority than 0.
+    pub fn last_advert(&self, which: usize) -> Option<Moment> {
+        let port = self.boxes[which].port;
+        self.lab.with(move |network| network.switch.adverts.last_from(port).map(|seen| seen.at))
+    }
+
+    /// When the box announced the virtual address for the first time from `since` on.
+    pub fn announced(&self, which: usize, since: Moment) -> Option<Moment> {
+        let (vip, mac): (_, Mac) = (self.cluster.vip, self.cluster.members[which].mac);
+        self.lab.with(move |network| {
+            let mut claims = network.switch.claims.of(vip, since);
+            claims.find(|claim| claim.announcement && claim.mac == mac).map(|claim| claim.at)
+        })
+    }
+
+    /// Writes the capture to the logs.
+    pub fn keep_capture(&self) -> Result<()> {
+        self.lab.write_capture(&self.logs.join("frames.pcap"))
+    }
+}
+
+impl Image {
+    /// Starts the image's slot without a disk, with the usual consoles and `more` kernel parameters.
+    pub fn direct(&self, more: &str) -> Start {
+        Start::Direct {
+            kernel: self.kernel.clone(),
+            initramfs: self.initramfs.clone(),
+            parameters: format!("console=ttyS0 halcyon.report=ttyS1 {more}"),
+        }
+    }
+}
