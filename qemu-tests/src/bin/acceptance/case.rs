@@ -1,0 +1,137 @@
+//! Runs cases side by side as far as the processors allow, and keeps the score.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use halcyon_qemu_tests::draw::Wording;
+use halcyon_qemu_tests::pair::Pair;
+use halcyon_qemu_tests::seed::{Seed, VARIABLE};
+
+/// A case: one story, told in steps that each count as a test.
+pub(crate) struct Case {
+    /// `area::story`.
+    pub(crate) name: &'static str,
+    /// How many machines run at a time: each needs a processor for itself.
+    pub(crate) machines: usize,
+    /// The story. It ends at the first step that fails.
+    pub(crate) tell: fn(&mut Story) -> Result<()>,
+}
+
+/// What a case knows and has found.
+pub(crate) struct Story {
+    name: &'static str,
+    /// The case's own stream of chance.
+    pub(crate) seed: Seed,
+    /// Where its logs go.
+    pub(crate) logs: PathBuf,
+    passed: usize,
+    notes: Vec<String>,
+}
+
+impl Story {
+    /// One step: prints how it went and counts it.
+    pub(crate) fn step<T>(&mut self, what: &str, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let result = work(self);
+        let notes = std::mem::take(&mut self.notes);
+        let told = if notes.is_empty() { String::new() } else { format!(": {}", notes.join(", ")) };
+        let took = began.elapsed().as_secs_f64();
+        match &result {
+            Ok(_) => {
+                self.passed += 1;
+                println!("PASS  {} / {what} ({took:.1} s){told}", self.name);
+            }
+            Err(_) => println!("FAIL  {} / {what} ({took:.1} s){told}", self.name),
+        }
+        result
+    }
+
+    /// A measured fact, to be printed with the step.
+    pub(crate) fn note(&mut self, fact: impl Into<String>) {
+        self.notes.push(fact.into());
+    }
+
+    /// Tells the story of a pair, and keeps the capture when it fails.
+    pub(crate) fn with_pair(
+        &mut self,
+        wording: Wording,
+        tell: impl FnOnce(&mut Self, &mut Pair) -> Result<()>,
+    ) -> Result<()> {
+        let mut pair = Pair::new(&self.seed, wording, &self.logs)?;
+        let result = tell(self, &mut pair);
+        if result.is_err()
+            && let Err(error) = pair.keep_capture()
+        {
+            println!("      {}: no capture: {error:#}", self.name);
+        }
+        result
+    }
+}
+
+/// Fails with a sentence unless `holds`.
+pub(crate) fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Result<()> {
+    if !holds {
+        bail!(sentence());
+    }
+    Ok(())
+}
+
+/// Runs the cases; how many steps passed, and how many cases failed at one.
+pub(crate) fn run_all(cases: &[&'static Case]) -> (usize, usize) {
+    let number = Seed::number_from_environment();
+    println!("{} cases; {VARIABLE}={number} replays them", cases.len());
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let free = Mutex::new(processors);
+    let returned = Condvar::new();
+    let score = Mutex::new((0, 0));
+    std::thread::scope(|scope| {
+        for case in cases {
+            let wants = case.machines.min(processors);
+            let free_now = free.lock().expect("no case panics with the lock");
+            let mut free_now =
+                returned.wait_while(free_now, |free| *free < wants).expect("no case panics with the lock");
+            *free_now -= wants;
+            drop(free_now);
+            let (free, returned, score) = (&free, &returned, &score);
+            scope.spawn(move || {
+                let (passed, failed) = run(case, number);
+                let mut score = score.lock().expect("no case panics with the lock");
+                *score = (score.0 + passed, score.1 + failed);
+                drop(score);
+                *free.lock().expect("no case panics with the lock") += wants;
+                returned.notify_all();
+            });
+        }
+    });
+    score.into_inner().expect("no case panics with the lock")
+}
+
+fn run(case: &'static Case, number: u64) -> (usize, usize) {
+    let logs = Path::new("build/qemu-logs").join(case.name.replace("::", "-"));
+    // What an earlier run left.
+    let _ = std::fs::remove_dir_all(&logs);
+    if let Err(error) = std::fs::create_dir_all(&logs) {
+        println!("FAIL  {}: creating {}: {error}", case.name, logs.display());
+        return (0, 1);
+    }
+    let seed = Seed::new(number).fork(case.name);
+    let mut story = Story { name: case.name, seed, logs, passed: 0, notes: Vec::new() };
+    let began = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| (case.tell)(&mut story)));
+    let took = Duration::from_secs(began.elapsed().as_secs());
+    let complaint = match result {
+        Ok(Ok(())) => {
+            // Logs are for failures; one that cannot be removed does no harm.
+            let _ = std::fs::remove_dir_all(&story.logs);
+            return (story.passed, 0);
+        }
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => "it panicked; see above".into(),
+    };
+    println!("FAIL  {} after {took:?} with {VARIABLE}={number}; logs in {}", case.name, story.logs.display());
+    println!("      {}", complaint.replace('\n', "\n      "));
+    (story.passed, 1)
+}

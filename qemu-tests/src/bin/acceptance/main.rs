@@ -1,0 +1,28 @@
+//! The acceptance tests: `acceptance [FILTER…]` runs the cases whose names contain one of the words.
+//!
+//! Prints a line per step with its time, and at the end `N passed, N failed`; exits with 1 when one failed. A case that
+//! failed leaves consoles, events and the last frames in `build/qemu-logs/CASE`. `HALCYON_SEED` replays a run.
+
+mod case;
+mod serving;
+
+use std::process::ExitCode;
+
+use crate::case::Case;
+
+/// Every case, in the order in which they are started.
+const CASES: &[&[Case]] = &[serving::CASES];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--list") {
+        CASES.iter().copied().flatten().for_each(|case| println!("{}", case.name));
+        return ExitCode::SUCCESS;
+    }
+    let wanted =
+        |case: &&Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
+    let cases: Vec<&'static Case> = CASES.iter().copied().flatten().filter(wanted).collect();
+    let (passed, failed) = case::run_all(&cases);
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,181 @@
+//! A pair from its provisioning volume to a service that survives the loss and the return of its master.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use halcyon_core::moment::Moment;
+use halcyon_qemu_tests::client::load::{Tally, outage};
+use halcyon_qemu_tests::client::talk::Outcome;
+use halcyon_qemu_tests::draw::Wording;
+use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
+
+use crate::case::{Case, Story, ensure};
+
+/// The cases of this file.
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "serving::v3_100ms", machines: 2, tell: |story| life(story, v3(100)) },
+    Case { name: "serving::v3_10ms", machines: 2, tell: |story| life(story, v3(10)) },
+    Case { name: "serving::v2_1s", machines: 2, tell: |story| life(story, v2()) },
+];
+
+fn v3(millis: u64) -> Wording {
+    Wording { interval: Duration::from_millis(millis), ..Wording::default() }
+}
+
+fn v2() -> Wording {
+    Wording {
+        version: 2,
+        interval: Duration::from_secs(1),
+        password: Some("1111".into()),
+        ..Wording::default()
+    }
+}
+
+/// The master's whole life: it serves, loses its power, comes back, and is switched off in order.
+fn life(story: &mut Story, wording: Wording) -> Result<()> {
+    story.with_pair(wording, |story, pair| {
+        story.step("boots from its provisioning volume to a serving address", |_| pair.boot())?;
+        story.step("both serve, and no packet crosses twice", |story| balanced(story, pair))?;
+        story.step("a power cut of the master is taken over in time", |story| power_cut(story, pair))?;
+        story.step("the master returns without a failed connection", |story| comes_back(story, pair))?;
+        story.step("an orderly shutdown hands over in skew time", |story| hands_over(story, pair))?;
+        story.step("an independent decoder has no complaint", |_| decoded(pair))
+    })
+}
+
+/// 200 connections from 40 sources: all answered, each box serves 40–60 %, no packet crosses twice.
+pub(crate) fn balanced(story: &mut Story, pair: &Pair) -> Result<()> {
+    pair.lab.with(|network| network.switch.crossings.reset());
+    let tally = Tally::of(&pair.requests(200));
+    story.note(tally.to_string());
+    ensure(tally.lost() == 0, || format!("lost some: {tally}"))?;
+    for member in &pair.cluster.members {
+        let share = tally.share(&member.name);
+        ensure((0.4..=0.6).contains(&share), || {
+            format!("{} served {:.0} %: {tally}", member.name, share * 100.0)
+        })?;
+    }
+    crossings(story, pair)
+}
+
+/// No packet crossed between the boxes more than once since the last reset.
+pub(crate) fn crossings(story: &mut Story, pair: &Pair) -> Result<()> {
+    let summary = pair.lab.with(|network| network.switch.crossings.summary().clone());
+    story
+        .note(format!("{} packets, {} crossings, at most {}", summary.packets, summary.frames, summary.most));
+    ensure(summary.most <= 1 && summary.most_hops <= 1, || format!("a packet looped: {summary:?}"))?;
+    ensure(summary.packets > 0, || "the switch saw no packet of a client".into())
+}
+
+/// Between two requests of a stream: dense enough to see an outage of some ten milliseconds.
+const PACE: Duration = Duration::from_millis(25);
+
+fn power_cut(story: &mut Story, pair: &mut Pair) -> Result<()> {
+    pair.lab.with(|network| network.switch.crossings.reset());
+    let mark = pair.boxes[1].machine()?.report.mark();
+    let stream = pair.stream(PACE);
+    // So many answers later the stream is under way.
+    pair.requests(40);
+    let cut = pair.cut_power(0);
+    let last = pair.last_advert(0).context("the master never advertised")?;
+    pair.wait_vrrp(
+        1,
+        mark,
+        "master",
+        pair.cluster.master_down_interval(1, &pair.wording) + Duration::from_secs(5),
+    )?;
+    let taken = settled(pair, 1, cut)?;
+    let limit = allowed(pair.cluster.master_down_interval(1, &pair.wording));
+    story.note(format!(
+        "announced {} ms after the last advertisement of {} allowed",
+        millis(taken.since(last)),
+        millis(limit)
+    ));
+    // Well past every check and every retransmission.
+    let after = pair.requests(200);
+    let outcomes = stream.stop();
+    story.note(format!("service away for {} ms", millis(outage(&outcomes))));
+    ensure(taken.since(last) <= limit, || {
+        format!(
+            "taken over {} ms after the last advertisement, {} ms allowed",
+            millis(taken.since(last)),
+            millis(limit)
+        )
+    })?;
+    no_failure_since(story, &outcomes, taken)?;
+    let tally = Tally::of(&after);
+    ensure(tally.lost() == 0, || format!("after the takeover: {tally}"))?;
+    crossings(story, pair)
+}
+
+/// When the box announced the virtual address from `since` on.
+fn settled(pair: &Pair, which: usize, since: Moment) -> Result<Moment> {
+    let name = &pair.cluster.members[which].name;
+    pair.announced(which, since)
+        .with_context(|| format!("{name} is master and did not announce the virtual address"))
+}
+
+/// The interval with the tenth and the 50 ms that emulation is given.
+fn allowed(interval: Duration) -> Duration {
+    interval + interval / 10 + Duration::from_millis(50)
+}
+
+fn comes_back(story: &mut Story, pair: &mut Pair) -> Result<()> {
+    pair.lab.with(|network| network.switch.crossings.reset());
+    let back = pair.lab.now();
+    let stream = pair.stream(PACE);
+    pair.power_on(0)?;
+    pair.wait_ready(0)?;
+    pair.wait_vrrp(0, 0, "master", BOOTS_WITHIN)?;
+    pair.wait_balanced()?;
+    let outcomes = stream.stop();
+    let tally = Tally::of(&outcomes);
+    story.note(tally.to_string());
+    settled(pair, 0, back)?;
+    no_failure_since(story, &outcomes, back)?;
+    balanced(story, pair)
+}
+
+fn hands_over(story: &mut Story, pair: &mut Pair) -> Result<()> {
+    let mark = pair.boxes[1].machine()?.report.mark();
+    let began = pair.lab.now();
+    let stream = pair.stream(PACE);
+    pair.shut_down(0, Duration::from_secs(30))?;
+    pair.wait_vrrp(1, mark, "master", Duration::from_secs(10))?;
+    let taken = settled(pair, 1, began)?;
+    let port = pair.boxes[0].port;
+    let resigned = pair.lab.with(move |network| {
+        let zero = |advert: &halcyon_qemu_tests::wire::Advert| advert.priority == 0;
+        let mut seen = network.switch.adverts.since(began);
+        seen.find(|seen| seen.port == port && seen.advert.as_ref().is_ok_and(zero)).map(|seen| seen.at)
+    });
+    let resigned = resigned.context("the master went without an advertisement of priority 0")?;
+    let skew = pair.cluster.skew_time(1, &pair.wording);
+    story.note(format!(
+        "taken over {} ms after priority 0, skew time {} ms",
+        millis(taken.since(resigned)),
+        millis(skew)
+    ));
+    let outcomes = stream.stop();
+    ensure(taken.since(resigned) <= allowed(skew), || {
+        format!("{} ms for a skew time of {} ms", millis(taken.since(resigned)), millis(skew))
+    })?;
+    no_failure_since(story, &outcomes, taken)
+}
+
+/// No connection begun at or after `since` failed.
+fn no_failure_since(story: &mut Story, outcomes: &[Outcome], since: Moment) -> Result<()> {
+    let (before, after): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| outcome.began < since);
+    let (before, after) = (Tally::of(before), Tally::of(after));
+    story.note(format!("{} lost before, {} of {} after", before.lost(), after.lost(), after.requests));
+    ensure(after.lost() == 0, || format!("connections failed after the takeover: {after}"))
+}
+
+fn decoded(pair: &Pair) -> Result<()> {
+    let complaints = pair.lab.with(|network| network.switch.adverts.complaints());
+    ensure(complaints.is_empty(), || format!("{} complaints:\n{}", complaints.len(), complaints.join("\n")))
+}
+
+fn millis(duration: Duration) -> u128 {
+    duration.as_millis()
+}
