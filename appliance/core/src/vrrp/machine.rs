@@ -22,7 +22,7 @@
 //!   it does not preempt its heir, whatever the priorities, until [`Event::Release`] or until the heir falls silent.
 //! - **Resume.** A restarted engine goes on as master when it was one less than `Master_Down_Interval` ago.
 //! - **Answers** to lower priorities are sent at once (RFC 9568 §6.4.3), but at most every 10 ms, the shortest interval
-//!   that the protocol has: a flood is not answered with a flood.
+//!   that the protocol has: a flood is not answered with a flood. A heal is reported at most once a second.
 
 mod event;
 #[cfg(test)]
@@ -44,6 +44,8 @@ use crate::plan::VrrpState;
 
 /// Shortest time between an advertisement and an answer to a lower priority.
 const ANSWER_PAUSE: Duration = Duration::from_millis(10);
+/// Shortest time between two reports of a heal.
+const HEAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// One virtual router on this box.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Instance {
     left: Option<Ipv4Addr>,
     /// Handed over: does not preempt.
     hold: bool,
+    /// When a heal was last reported.
+    healed: Option<Moment>,
     statistics: Statistics,
     actions: VecDeque<Action>,
 }
@@ -118,6 +122,7 @@ impl Instance {
             rival: None,
             left: None,
             hold: false,
+            healed: None,
             statistics: Statistics::default(),
             actions: VecDeque::new(),
         }
@@ -319,7 +324,10 @@ impl Instance {
                     self.send(ours);
                     self.advertised(now, None);
                 }
-                self.actions.push_back(Action::Healed { other: source });
+                if self.healed.is_none_or(|last| now.since(last) >= HEAL_PAUSE) {
+                    self.healed = Some(now);
+                    self.actions.push_back(Action::Healed { other: source });
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //! never sends, waits, logs or reads a clock; the engine's real-time thread does. Start with [`machine`].
 
 pub mod announce;
+pub mod routers;
 pub mod machine;
 pub mod settings;
 pub mod statistics;
