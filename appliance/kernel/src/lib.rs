@@ -1,1 +1,3 @@
+//! The Linux edge: netlink, IPVS, raw sockets.
 
+pub mod vrrp_socket;
