@@ -14,3 +14,4 @@ pub mod probes;
 pub mod control;
 pub mod metrics;
 pub mod observe;
+pub mod vrrp_thread;
