@@ -18,6 +18,8 @@ pub struct Image {
     pub halctl: PathBuf,
     /// The secret key whose public half the image trusts.
     pub key: PathBuf,
+    /// The initramfs with Debian 12's keepalived, for the slot's kernel.
+    pub peer: PathBuf,
 }
 
 impl Image {
@@ -33,8 +35,9 @@ impl Image {
             disk: slot.join("halcyon.img"),
             halctl: build.join("halctl"),
             key: build.join("keys/provision.key"),
+            peer: build.join("peer/initramfs"),
         };
-        for path in [&image.kernel, &image.initramfs, &image.halctl, &image.key] {
+        for path in [&image.kernel, &image.initramfs, &image.halctl] {
             if !path.exists() {
                 bail!("{} is missing; run `make image` first", path.display());
             }

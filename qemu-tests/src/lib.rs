@@ -6,9 +6,11 @@
 //!
 //! Shares nothing with the product but the clock type: what it judges, it decodes itself.
 
+pub mod agent;
 pub mod client;
 pub mod draw;
 pub mod image;
+pub mod keepalived;
 pub mod lab;
 pub mod pair;
 pub mod plug;

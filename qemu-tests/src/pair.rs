@@ -1,5 +1,6 @@
 //! Two co-located boxes on a switch with forty clients and a gateway: the set-up of most tests.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
 use crate::draw::{CLIENTS, Cluster, Wording};
 use crate::image::Image;
+use crate::keepalived;
 use crate::lab::{Lab, Stream};
 use crate::seed::Seed;
 use crate::switch::PortId;
@@ -34,6 +36,7 @@ pub struct Pair {
     pub boxes: [Station; 2],
     /// The image they run.
     pub image: Image,
+    stick: PathBuf,
     run: RunDirectory,
     logs: PathBuf,
 }
@@ -67,12 +70,7 @@ impl Pair {
         let lab = Arc::new(Lab::start(seed)?);
         let document = cluster.document(&wording);
         std::fs::write(logs.join("halcyon.toml"), &document).context("keeping the document")?;
-        let signature = image.sign(&document, &image.key, run.path())?;
         let stick = run.path().join("stick.img");
-        volume::write(
-            &stick,
-            &[("halcyon.toml", document.as_bytes()), ("halcyon.toml.minisig", signature.as_bytes())],
-        )?;
         let station = |number: usize| -> Result<Station> {
             let member = &cluster.members[number];
             let socket = run.path().join(format!("{number}.net"));
@@ -92,7 +90,13 @@ impl Pair {
         let mut hosts = cluster.clients.clone();
         hosts.push((cluster.gateway_mac, cluster.gateway));
         lab.add_hosts(hosts, cluster.prefix);
-        Ok(Self { lab, cluster, wording, boxes, image, run, logs: logs.to_owned() })
+        Ok(Self { lab, cluster, wording, boxes, image, stick, run, logs: logs.to_owned() })
+    }
+
+    /// Puts a keepalived box in the place of `which`, which must be off.
+    pub fn put_keepalived(&mut self, which: usize) -> Result<()> {
+        let hardware = &mut self.boxes[which].hardware;
+        keepalived::replace(hardware, &self.image, &self.cluster, which, &self.wording, self.run.path())
     }
 
     /// Switches the box on.
@@ -100,6 +104,12 @@ impl Pair {
         let station = &mut self.boxes[which];
         if station.machine.is_some() {
             bail!("{} is on already", station.hardware.name);
+        }
+        if !self.stick.exists() && station.hardware.disks.iter().any(|disk| disk.file == self.stick) {
+            let document = self.cluster.document(&self.wording);
+            let signature = self.image.sign(&document, &self.image.key, self.run.path())?;
+            let files = [("halcyon.toml", document.as_str()), ("halcyon.toml.minisig", signature.as_str())];
+            volume::write(&self.stick, &files.map(|(name, text)| (name, text.as_bytes())))?;
         }
         let machine =
             Vm::start(&station.hardware, station.starts, self.run.path(), &self.logs, self.lab.clock())?;
@@ -156,6 +166,24 @@ impl Pair {
         let machine = self.boxes[which].machine()?;
         let event = machine.report.expect_after(mark, state, within, |event| event.is_vrrp(id, state))?;
         Ok(event.at)
+    }
+
+    /// Waits until the box, and nobody else, advertises; for boxes that report nothing.
+    pub fn wait_master(&self, which: usize) -> Result<()> {
+        let deadline = Instant::now() + BOOTS_WITHIN;
+        let port = self.boxes[which].port;
+        let span = 3 * self.wording.interval;
+        while Instant::now() < deadline {
+            let since = self.lab.now() - span;
+            let ports: BTreeSet<PortId> = self
+                .lab
+                .with(move |network| network.switch.adverts.since(since).map(|seen| seen.port).collect());
+            if since > Moment::ZERO && ports == BTreeSet::from([port]) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("{} did not become the only master", self.cluster.members[which].name)
     }
 
     /// Waits until both boxes answer at the virtual address.

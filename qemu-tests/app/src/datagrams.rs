@@ -26,7 +26,9 @@ pub(crate) fn answer(socket: &UdpSocket, name: &str) -> bool {
         return false;
     };
     let asked = message.cmsgs().ok().and_then(|mut all| {
-        all.find_map(|one| if let ControlMessageOwned::Ipv4PacketInfo(info) = one { Some(info) } else { None })
+        all.find_map(
+            |one| if let ControlMessageOwned::Ipv4PacketInfo(info) = one { Some(info) } else { None },
+        )
     });
     let (Some(from), Some(asked)) = (message.address, asked) else {
         return true;

@@ -58,7 +58,8 @@ fn main() -> Result<()> {
 /// Sleeps until one of them has something to read.
 fn wait(listeners: &[TcpListener], sockets: &[UdpSocket], connections: &[Connection]) -> Result<()> {
     let listeners = listeners.iter().map(AsFd::as_fd);
-    let fds = listeners.chain(sockets.iter().map(AsFd::as_fd)).chain(connections.iter().map(Connection::as_fd));
+    let fds =
+        listeners.chain(sockets.iter().map(AsFd::as_fd)).chain(connections.iter().map(Connection::as_fd));
     let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),

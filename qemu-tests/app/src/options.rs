@@ -27,7 +27,9 @@ impl Options {
             let value = arguments.next().with_context(|| format!("{argument}: a value is missing"))?;
             match argument.as_str() {
                 "--port" => options.ports.push(port(&value)?),
-                "--bind" => options.bind = value.parse().with_context(|| format!("--bind {value}: not an address"))?,
+                "--bind" => {
+                    options.bind = value.parse().with_context(|| format!("--bind {value}: not an address"))?
+                }
                 _ => bail!("{argument}: not an option; there are --port N and --bind ADDRESS"),
             }
         }
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn arguments_and_kernel_parameters_add_up() {
-        let options = parse(&["--port", "80", "--bind", "10.0.0.9"], "quiet app.ports=81,80 panic=1").unwrap();
+        let options =
+            parse(&["--port", "80", "--bind", "10.0.0.9"], "quiet app.ports=81,80 panic=1").unwrap();
         assert_eq!(options, Options { bind: Ipv4Addr::new(10, 0, 0, 9), ports: vec![80, 81] });
         assert_eq!(parse(&[], "").unwrap().ports, [8898]);
     }

@@ -4,6 +4,7 @@
 //! failed leaves consoles, events and the last frames in `build/qemu-logs/CASE`. `HALCYON_SEED` replays a run.
 
 mod case;
+mod interop;
 mod serving;
 
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use crate::case::Case;
 
 /// Every case, in the order in which they are started.
-const CASES: &[&[Case]] = &[serving::CASES];
+const CASES: &[&[Case]] = &[serving::CASES, interop::CASES];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
