@@ -1,9 +1,8 @@
 //! The build from packages to products, step by step.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use std::{env, io};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -15,7 +14,7 @@ use crate::packages::{Packages, Versions};
 use crate::rootfs::Pieces;
 use crate::slot::Contents;
 use crate::tool::{output, tool};
-use crate::{Options, firmware, manifest, microcode, rootfs, slot, squashfs};
+use crate::{Options, disk, firmware, manifest, microcode, rootfs, slot, squashfs};
 
 /// Builds everything that `options` ask for.
 pub(crate) fn image(options: &Options) -> Result<()> {
@@ -77,11 +76,16 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         firmware.absent.len()
     );
     slot::check_size(size, if options.overlay.is_empty() { Contents::Base } else { Contents::WithOverlays })?;
-    replace(&out.join("vmlinuz"), |path| fs::copy(&vmlinuz, path).map(drop))?;
-    replace(&out.join("initramfs"), |path| fs::write(path, &initramfs))?;
-    replace(&out.join("halctl"), |path| fs::copy(programs.join("halctl"), path).map(drop))?;
+    replace(&out.join("vmlinuz"), |path| copy(&vmlinuz, path))?;
+    replace(&out.join("initramfs"), |path| Ok(fs::write(path, &initramfs)?))?;
+    replace(&out.join("halctl"), |path| copy(&programs.join("halctl"), path))?;
 
-    let products = ["vmlinuz", "initramfs", "halctl"];
+    replace(&out.join("halcyon.img"), |path| {
+        let files = disk::Slot { vmlinuz: &out.join("vmlinuz"), initramfs: &out.join("initramfs"), time };
+        disk::write(path, files, &cache.join("disk"))
+    })?;
+
+    let products = ["vmlinuz", "initramfs", "halctl", "halcyon.img"];
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
         source_time: time,
@@ -97,15 +101,18 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         files: &files,
     };
     let text = manifest::text(&manifest)?;
-    replace(&out.join("manifest.json"), |path| fs::write(path, &text))
+    replace(&out.join("manifest.json"), |path| Ok(fs::write(path, &text)?))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
 }
 
 /// Writes a product beside its place and moves it there whole, so that nobody boots half a file.
-fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let partial = path.with_added_extension("partial");
-    write(&partial)
-        .and_then(|()| fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write(&partial).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Where the release builds of this workspace's programs are.

@@ -21,6 +21,11 @@ mod rootfs;
 mod squashfs;
 mod cpio;
 mod slot;
+
+mod boot_loader;
+mod fat;
+mod disk;
+
 mod manifest;
 
 mod digest;
