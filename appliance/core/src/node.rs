@@ -14,8 +14,9 @@ use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, Se
 use crate::config::{Config, Server, Service};
 use crate::health::checker::Checker;
 use crate::moment::Moment;
-use crate::plan::state::{KernelState, Virtual};
+use crate::plan::state::Virtual;
 use crate::plan::{self, Health, Plan, View, VrrpState};
+use crate::reconcile::Observed;
 
 /// A real server of a service.
 pub type ServerKey = (ServiceName, ServerName);
@@ -129,7 +130,7 @@ impl Node {
 
     /// Believes what the kernel held before this engine started: a server that is in the table is healthy until a
     /// check says otherwise.
-    pub fn adopt(&mut self, observed: &KernelState, now: Moment) {
+    pub fn adopt(&mut self, observed: &Observed, now: Moment) {
         for (key, service, server) in servers(&self.config) {
             let service =
                 Virtual::Address { protocol: service.protocol, address: service.address, port: service.port };
@@ -285,4 +286,123 @@ fn member_at(config: &Config, address: IpAddr) -> Option<MemberName> {
         .values()
         .find(|m| m.interfaces.values().any(|i| i.addresses.iter().any(|a| a.address() == address)))
         .map(|m| m.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check::check;
+
+    const PAIR: &str = include_str!("../../../examples/pair.toml");
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_boot(Duration::from_millis(millis))
+    }
+
+    fn castor() -> Node {
+        let mut node = Node::new(1);
+        node.configure(check(PAIR).expect("the example is right"), "castor".parse().expect("a name"), at(0));
+        node
+    }
+
+    /// Answers every check that is wanted now: only servers in `alive` pass. Returns who was asked.
+    fn answer(node: &mut Node, alive: &[&str], now: Moment) -> Vec<String> {
+        let mut asked = Vec::new();
+        while let Some(action) = node.poll_action() {
+            let Action::Check { server, number, .. } = action else { continue };
+            let name = server.1.to_string();
+            let outcome = if alive.contains(&name.as_str()) { Ok(()) } else { Err("no answer".to_owned()) };
+            node.handle(Event::Checked { server, number, outcome }, now);
+            asked.push(name);
+        }
+        asked
+    }
+
+    fn in_table(node: &Node) -> Vec<String> {
+        let state = node.plan().state;
+        let table = state.services.iter().find(|(service, _)| matches!(service, Virtual::Address { .. }));
+        table.map(|(_, s)| s.destinations.keys().map(|(a, _)| a.to_string()).collect()).unwrap_or_default()
+    }
+
+    fn instance(node: &Node) -> InstanceId {
+        node.config().vrrp.keys().next().expect("one instance").clone()
+    }
+
+    const BOTH: [&str; 2] = ["castor", "pollux"];
+
+    #[test]
+    fn a_box_that_boots_alone_sends_nobody_to_the_absent_one() {
+        let mut node = castor();
+        assert!(in_table(&node).is_empty(), "nothing is in before its first check");
+        assert_eq!(answer(&mut node, &["castor"], at(1)), BOTH);
+        assert_eq!(in_table(&node), ["192.168.0.236"]);
+    }
+
+    #[test]
+    fn a_silent_master_leaves_the_table_in_the_plan_that_takes_its_address_over() {
+        let mut node = castor();
+        answer(&mut node, &BOTH, at(1));
+        assert_eq!(in_table(&node).len(), 2);
+        let id = instance(&node);
+        let silent = Some(Ipv4Addr::new(192, 168, 0, 238));
+        node.handle(Event::Vrrp { id, state: VrrpState::Master, silent }, at(1000));
+        assert_eq!(in_table(&node), ["192.168.0.236"]);
+        assert_eq!(answer(&mut node, &["castor"], at(1001)), ["pollux"], "the suspect is checked at once");
+        assert_eq!(in_table(&node), ["192.168.0.236"]);
+        node.handle(Event::Timeout, at(2001));
+        answer(&mut node, &BOTH, at(2001));
+        assert_eq!(in_table(&node).len(), 2, "a passed check brings it back: only VRRP was cut");
+    }
+
+    #[test]
+    fn a_master_that_left_in_order_is_checked_at_once_and_stays_in_until_that_fails() {
+        for (alive, expected) in [(&BOTH[..], 2), (&["castor"][..], 1)] {
+            let mut node = castor();
+            answer(&mut node, &BOTH, at(1));
+            let id = instance(&node);
+            node.handle(Event::Vrrp { id, state: VrrpState::Master, silent: None }, at(1000));
+            assert_eq!(in_table(&node).len(), 2, "connections that live there live on");
+            answer(&mut node, alive, at(1001));
+            assert_eq!(in_table(&node).len(), expected);
+        }
+    }
+
+    #[test]
+    fn a_restarted_engine_keeps_what_is_in_the_table() {
+        let mut observed = Observed::default();
+        let mut before = castor();
+        answer(&mut before, &BOTH, at(1));
+        for (service, wanted) in before.plan().state.services {
+            let facts = observed.services.entry(service).or_default();
+            for key in wanted.destinations.keys() {
+                let nothing = crate::reconcile::DestinationFacts { weight: 0, forwarding: None };
+                facts.destinations.insert(*key, nothing);
+            }
+        }
+        let mut after = castor();
+        after.adopt(&observed, at(2));
+        assert_eq!(in_table(&after).len(), 2);
+        for second in [2, 3, 6, 9, 12] {
+            node_time(&mut after, second);
+            answer(&mut after, &["castor"], at(second * 1000));
+        }
+        assert_eq!(in_table(&after), ["192.168.0.236"], "but not against its checks");
+    }
+
+    fn node_time(node: &mut Node, second: u64) {
+        node.handle(Event::Timeout, at(second * 1000));
+    }
+
+    #[test]
+    fn a_document_that_leaves_a_server_as_it_was_keeps_what_is_known_of_it() {
+        let mut node = castor();
+        answer(&mut node, &BOTH, at(1));
+        let changed = check(&PAIR.replace("revision = 1 ", "revision = 2 ").replace("\"rr\"", "\"wrr\""))
+            .expect("right");
+        node.configure(changed, "castor".parse().expect("a name"), at(2));
+        assert_eq!(in_table(&node).len(), 2);
+        let other = check(&PAIR.replace("timeout = \"10s\"", "timeout = \"9s\"")).expect("right");
+        node.configure(other, "castor".parse().expect("a name"), at(3));
+        assert!(in_table(&node).is_empty(), "another check knows nothing yet");
+    }
 }

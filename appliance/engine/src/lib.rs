@@ -1,17 +1,24 @@
 //! `halcyond`, the engine.
 //!
-//! It carries out what `halcyon_core` decides: one task owns the `Node` and reads the clock
-//! (`driver`); everything else brings events to it or carries actions away. VRRP runs on a real-time thread of its
-//! own (`vrrp_thread`) that awaits neither the kernel nor the disk nor the log.
+//! It carries out what `halcyon_core` decides. One task, the [`driver`], owns the node and reads the clock; everything
+//! else brings events to it or carries actions away. VRRP runs on a real-time thread of its own, [`vrrp_thread`], which
+//! awaits neither the kernel nor the disk nor the log.
 
-pub mod log;
-pub mod supervisor;
+pub mod event;
+pub mod driver;
+pub mod clock;
+pub mod vrrp_thread;
+pub mod reconciler;
+pub mod announcer;
+pub mod probes;
 pub mod volume;
 pub mod provision;
+pub mod binding;
 pub mod runtime;
 pub mod status;
-pub mod probes;
 pub mod control;
-pub mod metrics;
+pub mod table;
 pub mod observe;
-pub mod vrrp_thread;
+pub mod metrics;
+pub mod supervisor;
+pub mod log;

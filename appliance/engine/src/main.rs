@@ -1,2 +1,67 @@
-//! The engine's process.
-fn main() {}
+//! The engine's process: puts the parts together and runs them.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use halcyon_core::moment::Moment;
+use halcyon_core::status::Status;
+use halcyon_kernel::linux::{Linux, Paths};
+use halcyon_kernel::watch::Changes;
+use halcyond::binding::{self, Binding};
+use halcyond::driver::Driver;
+use halcyond::event::Sources;
+use halcyond::runtime::{self, Keeper};
+use halcyond::{clock, control, log, vrrp_thread};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+/// Outcomes and requests that may wait for the driver.
+const BACKLOG: usize = 64;
+
+fn main() -> anyhow::Result<()> {
+    log::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let tasks = LocalSet::new();
+    let result = tasks.block_on(&runtime, engine());
+    if let Err(error) = &result {
+        tracing::error!("the engine ends: {error:#}");
+    }
+    result
+}
+
+async fn engine() -> anyhow::Result<()> {
+    let (to_vrrp, vrrp) = mpsc::unbounded_channel();
+    let thread = vrrp_thread::spawn(Path::new(vrrp_thread::DIRECTORY), to_vrrp).context("no VRRP thread")?;
+    let kernel = Linux::open(&Paths::default()).context("the kernel cannot be spoken to")?;
+    let (to_driver, asked) = mpsc::channel(BACKLOG);
+    tokio::task::spawn_local(control::serve(to_driver));
+    let (to_checked, checked) = mpsc::channel(BACKLOG);
+    let (status, _) = watch::channel(Arc::new(Status::default()));
+    let sources = Sources {
+        vrrp,
+        checked,
+        asked,
+        changes: Changes::open().context("the kernel's changes cannot be followed")?,
+        terminate: signal(SignalKind::terminate()).context("no signals")?,
+    };
+    let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), binding::trusted(Path::new(binding::KEYS)));
+    let driver = Driver::new(kernel, binding, thread, to_checked, status, image(), seed());
+    driver.run(sources).await;
+    Ok(())
+}
+
+/// The image's version and the slot that it was started from.
+fn image() -> (String, String) {
+    let version = fs::read_to_string("/usr/lib/halcyon/version").unwrap_or_default();
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let slot = line.split_whitespace().find_map(|word| word.strip_prefix("halcyon.slot="));
+    (version.lines().next().unwrap_or_default().trim().to_owned(), slot.unwrap_or("direct").to_owned())
+}
+
+/// Spreads the health checks of several boxes: whoever starts at another time checks at other times.
+fn seed() -> u64 {
+    u64::try_from(clock::now().since(Moment::ZERO).as_nanos()).unwrap_or(0)
+}

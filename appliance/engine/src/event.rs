@@ -1,0 +1,65 @@
+//! The closed list of what can wake the engine, and the channels that each arrives on.
+
+use std::time::Duration;
+
+use halcyon_core::node::ServerKey;
+use halcyon_kernel::watch::Changes;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::control::Asked;
+use crate::vrrp_thread;
+
+/// What can wake the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// The VRRP thread tells something.
+    Vrrp(vrrp_thread::Event),
+    /// A health check came to an end.
+    Checked {
+        /// Of which server.
+        server: ServerKey,
+        /// Its number.
+        number: u64,
+        /// How it went.
+        outcome: Result<(), String>,
+    },
+    /// A local program asks.
+    Asked(Asked),
+    /// A link, an address, a route or a neighbour changed.
+    KernelChanged,
+    /// The time that was asked for has come.
+    Timer,
+    /// The engine is to stop.
+    Terminate,
+}
+
+/// Where events come from.
+pub struct Sources {
+    /// The VRRP thread.
+    pub vrrp: mpsc::UnboundedReceiver<vrrp_thread::Event>,
+    /// Health checks.
+    pub checked: mpsc::Receiver<(ServerKey, u64, Result<(), String>)>,
+    /// The control socket.
+    pub asked: mpsc::Receiver<Asked>,
+    /// The kernel.
+    pub changes: Changes,
+    /// `SIGTERM`.
+    pub terminate: Signal,
+}
+
+impl Sources {
+    /// The next event, at the latest after `wait`. VRRP comes first: it is what an outage waits for.
+    pub async fn next(&mut self, wait: Duration) -> Event {
+        tokio::select! {
+            biased;
+            Some(event) = self.vrrp.recv() => Event::Vrrp(event),
+            _ = self.terminate.recv() => Event::Terminate,
+            Some((server, number, outcome)) = self.checked.recv() => Event::Checked { server, number, outcome },
+            Some(asked) = self.asked.recv() => Event::Asked(asked),
+            Ok(_) = self.changes.next() => Event::KernelChanged,
+            () = sleep(wait) => Event::Timer,
+        }
+    }
+}
