@@ -116,7 +116,8 @@ impl Binding {
 /// The keys in `directory`, as text.
 pub fn trusted(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut files: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "pub")).collect();
+    let mut files: Vec<_> =
+        entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "pub")).collect();
     files.sort();
     files.iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
 }

@@ -25,15 +25,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
+use crate::announcer::Announcer;
 use crate::binding::Binding;
 use crate::control::Asked;
 use crate::event::{Event, Sources};
 use crate::reconciler::{Occasion, Reconciler};
 use crate::status::{Entered, Facts, status, word};
 use crate::supervisor::Supervisor;
-use crate::vrrp_thread::{self, Assignment, Command};
-use crate::announcer::Announcer;
 use crate::volume::Scanner;
+use crate::vrrp_thread::{self, Assignment, Command};
 use crate::{clock, observe, probes, table};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
@@ -143,7 +143,9 @@ impl<K: Kernel> Driver<K> {
             self.assignments().into_iter().filter(|a| a.addresses_up).map(|a| a.settings.id).collect();
         let deadline = clock::now() + Duration::from_secs(1);
         while !awaited.is_empty() {
-            let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await else { break };
+            let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await else {
+                break;
+            };
             if let vrrp_thread::Event::StateChanged { id, .. } = &event {
                 awaited.remove(id);
             }
@@ -227,10 +229,8 @@ impl<K: Kernel> Driver<K> {
                     state: to,
                     why: why.to_string(),
                 });
-                self.entered.insert(
-                    id.clone(),
-                    Entered { since: at.since_boot().as_secs(), why: why.to_string() },
-                );
+                self.entered
+                    .insert(id.clone(), Entered { since: at.since_boot().as_secs(), why: why.to_string() });
                 self.announcer.changed(&id, to, at);
                 self.node.handle(node::Event::Vrrp { id, state: to, silent }, clock::now());
             }
@@ -294,7 +294,8 @@ impl<K: Kernel> Driver<K> {
             .vrrp
             .values()
             .filter_map(|instance| {
-                let addresses_up = instance.addresses.iter().all(|a| here(&instance.id.interface, a.address()));
+                let addresses_up =
+                    instance.addresses.iter().all(|a| here(&instance.id.interface, a.address()));
                 Some(Assignment { settings: Settings::of_member(instance, me)?, addresses_up })
             })
             .collect()
@@ -307,7 +308,10 @@ impl<K: Kernel> Driver<K> {
         }
         let config = self.node.config();
         let Some(observe) = &config.observe else { return };
-        let Some(interface) = config.members.get(me).and_then(|m| m.interfaces.get(&observe.interface)) else { return };
+        let Some(interface) = config.members.get(me).and_then(|m| m.interfaces.get(&observe.interface))
+        else {
+            return;
+        };
         let addresses = interface.addresses.iter().map(|a| a.address()).collect();
         let serve = observe::serve(addresses, observe.port, self.status.subscribe());
         self.listener = Some(tokio::task::spawn_local(serve));
@@ -431,8 +435,12 @@ impl<K: Kernel> Driver<K> {
 
     fn hand_over(&self) -> Response {
         let view = self.node.view();
-        let held: Vec<String> =
-            view.vrrp.iter().filter(|(_, state)| **state == VrrpState::Master).map(|(id, _)| id.to_string()).collect();
+        let held: Vec<String> = view
+            .vrrp
+            .iter()
+            .filter(|(_, state)| **state == VrrpState::Master)
+            .map(|(id, _)| id.to_string())
+            .collect();
         if held.is_empty() {
             return Response::Refused("this box is master of nothing; there is nothing to hand over".into());
         }
@@ -474,7 +482,8 @@ impl<K: Kernel> Driver<K> {
         let me = self.node.me();
         let skews = config.vrrp.values().flat_map(|instance| {
             let fellows = instance.priorities.iter().filter(move |(member, _)| Some(*member) != me);
-            fellows.map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
+            fellows
+                .map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
         });
         skews.max().map_or(Duration::ZERO, |skew| skew + TAKEOVER)
     }

@@ -32,7 +32,13 @@ pub struct Reconciler<K> {
 impl<K: Kernel> Reconciler<K> {
     /// Nothing is known of `kernel` yet.
     pub fn new(kernel: K) -> Self {
-        Self { kernel, observed: Observed::default(), reconciled: false, unmet: Vec::new(), told: BTreeSet::new() }
+        Self {
+            kernel,
+            observed: Observed::default(),
+            reconciled: false,
+            unmet: Vec::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Looks at the kernel afresh; when it cannot be seen, the last observation stands.
@@ -74,7 +80,11 @@ impl<K: Kernel> Reconciler<K> {
             self.tell(format!("{op}: {error}"));
         }
         if applied.done > 0 {
-            info!(changes = applied.done, failed = applied.failed.len(), "the kernel was brought to the plan");
+            info!(
+                changes = applied.done,
+                failed = applied.failed.len(),
+                "the kernel was brought to the plan"
+            );
         }
         applied.done > 0
     }

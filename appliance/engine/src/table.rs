@@ -10,7 +10,8 @@ pub fn render(services: &[Service]) -> String {
     if services.is_empty() {
         return "the IPVS table is empty".into();
     }
-    let mut text = String::from("service scheduler flags\n  -> server                 weight  active  inactive\n");
+    let mut text =
+        String::from("service scheduler flags\n  -> server                 weight  active  inactive\n");
     for service in services {
         let _ = write!(text, "{} {}", service.service, service.scheduling.scheduler);
         if service.scheduling.persistence > 0 {
