@@ -3,9 +3,8 @@
 #   make image     build/halcyon.img and the slot files    OVERLAY="dir …"  PROVISION_PUBKEY=file  REFRESH=1
 #   make check     format, lints, unit, property and simulation tests
 #   make test      everything, with the QEMU acceptance tests
-#   make demo      two boxes and a client, a power cut, a summary    DEMO=naive shows the storm
+#   make demo      two boxes and a client, a power cut, a summary
 #   make run       one factory-fresh box on this terminal
-#   make bench     the benchmarks
 
 CARGO ?= cargo
 OUT ?= build
@@ -22,3 +21,20 @@ image: host-packages
 
 host-packages:
 	@image/host-packages
+
+include qemu-tests/images.mk
+
+.PHONY: check test demo run
+check: host-packages
+	@CARGO="$(CARGO)" qemu-tests/everything fast
+
+test: host-packages test-image
+	@CARGO="$(CARGO)" HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test qemu-tests/everything
+
+demo: host-packages demo-image
+	HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/demo $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin demo
+
+run: image
+	@echo "one factory-fresh box; leave with Ctrl-A x"
+	qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16,-la57 -m 512 -nographic \
+		-drive file=$(OUT)/halcyon.img,format=raw,if=virtio,snapshot=on -nic user,model=virtio-net-pci
