@@ -120,3 +120,96 @@ impl<K: Kernel> Reconciler<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use halcyon_core::config::check::check;
+    use halcyon_core::config::types::Mac;
+    use halcyon_core::plan::state::AddressRole;
+    use halcyon_core::plan::{View, VrrpState, plan};
+    use halcyon_core::reconcile::{LinkFacts, Op};
+    use halcyon_kernel::fake::Fake;
+
+    use super::*;
+
+    /// What castor of the example wants as master, and a kernel fresh from boot with its port.
+    fn castor() -> (KernelState, Fake) {
+        let config = check(include_str!("../../../examples/pair.toml")).unwrap();
+        let mut view = View::default();
+        view.vrrp.extend(config.vrrp.keys().map(|id| (id.clone(), VrrpState::Master)));
+        let desired = plan(&config, &"castor".parse().unwrap(), &view).state;
+        let mut kernel = Fake::default();
+        let mac = Some(Mac([0x52, 0x54, 0, 0, 0, 0x0a]));
+        let port = LinkFacts {
+            name: "eth0".into(),
+            carrier: true,
+            mtu: 1500,
+            mac,
+            permanent: mac,
+            ..LinkFacts::default()
+        };
+        let loopback =
+            LinkFacts { name: "lo".into(), loopback: true, up: true, mtu: 65536, ..LinkFacts::default() };
+        kernel.state.links.extend([(1, loopback), (2, port)]);
+        kernel.state.sysctls.extend(desired.sysctls.keys().map(|path| (path.clone(), "?".into())));
+        (desired, kernel)
+    }
+
+    async fn settled() -> (KernelState, Reconciler<Fake>) {
+        let (desired, kernel) = castor();
+        let mut reconciler = Reconciler::new(kernel);
+        while reconciler.bring(&desired, Occasion::Inspection).await {}
+        assert!(reconciler.reconciled(), "unmet: {:?}", reconciler.unmet());
+        (desired, reconciler)
+    }
+
+    #[tokio::test]
+    async fn an_idle_reconcile_writes_nothing() {
+        let (desired, mut reconciler) = settled().await;
+        let writes = reconciler.writes();
+        assert!(writes > 0);
+        for _ in 0..100 {
+            assert!(!reconciler.bring(&desired, Occasion::Inspection).await);
+        }
+        assert_eq!(reconciler.writes(), writes);
+    }
+
+    #[tokio::test]
+    async fn whatever_somebody_else_takes_away_is_back_after_one_inspection() {
+        let (desired, mut reconciler) = settled().await;
+        let intact = reconciler.kernel.state.clone();
+        let harm: [fn(&mut Observed); 5] = [
+            |state| state.services.clear(),
+            |state| state.addresses.clear(),
+            |state| state.rules = None,
+            |state| state.sync.clear(),
+            |state| state.sysctls.values_mut().for_each(|value| "0815".clone_into(value)),
+        ];
+        for harm in harm {
+            harm(&mut reconciler.kernel.state);
+            assert_ne!(reconciler.kernel.state, intact);
+            assert!(reconciler.bring(&desired, Occasion::Inspection).await);
+            assert_eq!(reconciler.kernel.state, intact);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_its_guard_a_box_does_not_claim_the_address_and_does_so_once_it_has_it() {
+        let (desired, mut kernel) = castor();
+        kernel.refuse(|op| matches!(op, Op::SetRules(_)));
+        let mut reconciler = Reconciler::new(kernel);
+        for _ in 0..3 {
+            reconciler.bring(&desired, Occasion::Inspection).await;
+        }
+        assert!(!reconciler.reconciled());
+        let claimed = |log: &[Op]| {
+            log.iter().any(
+                |op| matches!(op, Op::AddAddress { address, .. } if address.role == AddressRole::Virtual),
+            )
+        };
+        assert!(!claimed(&reconciler.kernel.log));
+        reconciler.kernel.relent();
+        while reconciler.bring(&desired, Occasion::Inspection).await {}
+        assert!(reconciler.reconciled() && claimed(&reconciler.kernel.log));
+    }
+}
