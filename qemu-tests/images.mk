@@ -22,7 +22,7 @@ test-overlay: image demo-overlay
 	rm -rf $(OUT)/test-overlay
 	cp -r qemu-tests/overlays/test $(OUT)/test-overlay
 	install -D -m 755 $(RELEASE)/halcyon-test-agent $(OUT)/test-overlay/opt/test/agent
-	qemu-tests/peer/build $(OUT) $(OUT)/cache/unpacked/linux-image-* $(RELEASE)/nameplate
+	qemu-tests/peer/build $(OUT) $(OUT)/cache/unpacked/linux-image-* $(RELEASE)
 
 demo-image: image demo-overlay
 	$(VARIANT) --out $(OUT)/demo

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use halcyon_core::moment::Moment;
 
+use crate::agent::Agent;
 use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
 use crate::draw::{CLIENTS, Cluster, Wording};
@@ -16,7 +17,6 @@ use crate::keepalived;
 use crate::lab::{Lab, Stream};
 use crate::seed::Seed;
 use crate::switch::PortId;
-use crate::switch::frame::Mac;
 use crate::vm::hardware::{Access, Bus, Card, CardModel, Disk, Hardware, Start};
 use crate::vm::{RunDirectory, Vm};
 use crate::volume;
@@ -68,8 +68,6 @@ impl Pair {
         let run = RunDirectory::new()?;
         let cluster = Cluster::draw(seed);
         let lab = Arc::new(Lab::start(seed)?);
-        let document = cluster.document(&wording);
-        std::fs::write(logs.join("halcyon.toml"), &document).context("keeping the document")?;
         let stick = run.path().join("stick.img");
         let station = |number: usize| -> Result<Station> {
             let member = &cluster.members[number];
@@ -107,6 +105,7 @@ impl Pair {
         }
         if !self.stick.exists() && station.hardware.disks.iter().any(|disk| disk.file == self.stick) {
             let document = self.cluster.document(&self.wording);
+            std::fs::write(self.logs.join("halcyon.toml"), &document).context("keeping the document")?;
             let signature = self.image.sign(&document, &self.image.key, self.run.path())?;
             let files = [("halcyon.toml", document.as_str()), ("halcyon.toml.minisig", signature.as_str())];
             volume::write(&self.stick, &files.map(|(name, text)| (name, text.as_bytes())))?;
@@ -229,13 +228,28 @@ impl Pair {
         self.lab.with(move |network| network.switch.adverts.last_from(port).map(|seen| seen.at))
     }
 
-    /// When the box announced the virtual address for the first time from `since` on.
-    pub fn announced(&self, which: usize, since: Moment) -> Option<Moment> {
-        let (vip, mac): (_, Mac) = (self.cluster.vip, self.cluster.members[which].mac);
-        self.lab.with(move |network| {
-            let mut claims = network.switch.claims.of(vip, since);
-            claims.find(|claim| claim.announcement && claim.mac == mac).map(|claim| claim.at)
-        })
+    /// When the box announced the virtual address for the first time from `since` on; waits for it a little, because a
+    /// new master reports and advertises first.
+    pub fn announced(&self, which: usize, since: Moment) -> Result<Moment> {
+        let (vip, member) = (self.cluster.vip, &self.cluster.members[which]);
+        let mac = member.mac;
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            let announced = self.lab.with(move |network| {
+                let mut claims = network.switch.claims.of(vip, since);
+                claims.find(|claim| claim.announcement && claim.mac == mac).map(|claim| claim.at)
+            });
+            if let Some(at) = announced {
+                return Ok(at);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("{} did not announce {vip}", member.name)
+    }
+
+    /// The agent on the box, which test images carry.
+    pub fn agent(&self, which: usize) -> Agent {
+        Agent::new(&self.lab, self.boxes[which].port, self.cluster.members[which].mac)
     }
 
     /// Writes the capture to the logs.

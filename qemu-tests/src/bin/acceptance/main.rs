@@ -3,16 +3,29 @@
 //! Prints a line per step with its time, and at the end `N passed, N failed`; exits with 1 when one failed. A case that
 //! failed leaves consoles, events and the last frames in `build/qemu-logs/CASE`. `HALCYON_SEED` replays a run.
 
+mod boots;
 mod case;
+mod faults;
 mod interop;
+mod recovery;
 mod serving;
+mod units;
+mod volumes;
 
 use std::process::ExitCode;
 
 use crate::case::Case;
 
 /// Every case, in the order in which they are started.
-const CASES: &[&[Case]] = &[serving::CASES, interop::CASES];
+const CASES: &[&[Case]] = &[
+    serving::CASES,
+    interop::CASES,
+    faults::CASES,
+    recovery::CASES,
+    boots::CASES,
+    units::CASES,
+    volumes::CASES,
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -84,7 +84,7 @@ fn power_cut(story: &mut Story, pair: &mut Pair) -> Result<()> {
         "master",
         pair.cluster.master_down_interval(1, &pair.wording) + Duration::from_secs(5),
     )?;
-    let taken = settled(pair, 1, cut)?;
+    let taken = pair.announced(1, cut)?;
     let limit = allowed(pair.cluster.master_down_interval(1, &pair.wording));
     story.note(format!(
         "announced {} ms after the last advertisement of {} allowed",
@@ -108,13 +108,6 @@ fn power_cut(story: &mut Story, pair: &mut Pair) -> Result<()> {
     crossings(story, pair)
 }
 
-/// When the box announced the virtual address from `since` on.
-fn settled(pair: &Pair, which: usize, since: Moment) -> Result<Moment> {
-    let name = &pair.cluster.members[which].name;
-    pair.announced(which, since)
-        .with_context(|| format!("{name} is master and did not announce the virtual address"))
-}
-
 /// The interval with the tenth and the 50 ms that emulation is given.
 fn allowed(interval: Duration) -> Duration {
     interval + interval / 10 + Duration::from_millis(50)
@@ -131,7 +124,7 @@ fn comes_back(story: &mut Story, pair: &mut Pair) -> Result<()> {
     let outcomes = stream.stop();
     let tally = Tally::of(&outcomes);
     story.note(tally.to_string());
-    settled(pair, 0, back)?;
+    pair.announced(0, back)?;
     no_failure_since(story, &outcomes, back)?;
     balanced(story, pair)
 }
@@ -142,7 +135,7 @@ fn hands_over(story: &mut Story, pair: &mut Pair) -> Result<()> {
     let stream = pair.stream(PACE);
     pair.shut_down(0, Duration::from_secs(30))?;
     pair.wait_vrrp(1, mark, "master", Duration::from_secs(10))?;
-    let taken = settled(pair, 1, began)?;
+    let taken = pair.announced(1, began)?;
     let port = pair.boxes[0].port;
     let resigned = pair.lab.with(move |network| {
         let zero = |advert: &halcyon_qemu_tests::wire::Advert| advert.priority == 0;

@@ -100,7 +100,7 @@ fn play(pair: &mut Pair, show: &mut Show) -> Result<Promises> {
             .skip(mark)
             .any(|event| event.is_vrrp(id, "master")))
     })?;
-    let taken = pair.announced(1, cut).context("the new master did not announce the address")?;
+    let taken = pair.announced(1, cut)?;
     show.act = "one box serves everything";
     show.watch(pair, ACT)?;
 
