@@ -147,3 +147,6 @@ pub async fn apply_all<K: Kernel>(kernel: &mut K, ops: &[Op]) -> Applied {
     }
     applied
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,87 @@ fn status(payload: &[u8]) -> io::Result<()> {
     let code = take(payload, 0).map_or(0, i32::from_ne_bytes);
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code.saturating_neg())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut w = Writer::default();
+        for sequence in [7, 8] {
+            w.message(0x21, REQUEST, sequence, |w| {
+                w.u16(1, 2);
+                w.nest(2, |w| w.text(3, "lan"));
+            });
+        }
+        let read: Vec<Message<'_>> = messages(w.as_bytes()).collect();
+        assert_eq!(read.iter().map(|m| (m.kind, m.sequence)).collect::<Vec<_>>(), [(0x21, 7), (0x21, 8)]);
+        let outer: Vec<_> = attributes(read[0].payload).collect();
+        assert_eq!(outer, [(1, &[2, 0][..]), (2, &[8, 0, 3, 0, b'l', b'a', b'n', 0])]);
+        assert_eq!(attributes(outer[1].1).collect::<Vec<_>>(), [(3, &b"lan\0"[..])]);
+    }
+
+    #[test]
+    fn lengths_that_lie_end_the_reading() {
+        // An attribute shorter than its own header, one longer than what is there, a message of length 0.
+        assert_eq!(attributes(&[3, 0, 1, 0, 9, 9, 9, 9]).count(), 0);
+        assert_eq!(attributes(&[4, 0, 1, 0, 9, 0, 2, 0, 1]).count(), 1);
+        assert_eq!(messages(&[0; 32]).count(), 0);
+        assert_eq!(messages(&[16, 0, 0, 0]).count(), 0);
+    }
+
+    #[test]
+    fn an_errno_becomes_an_error() {
+        assert!(status(&[0; 4]).is_ok());
+        assert_eq!(status(&(-17_i32).to_ne_bytes()).unwrap_err().raw_os_error(), Some(17));
+        assert!(status(&i32::MIN.to_ne_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(messages(&bytes).count() <= bytes.len() / 16 + 1);
+            prop_assert!(attributes(&bytes).count() <= bytes.len() / 4 + 1);
+        }
+    }
+
+    /// The controller answers in every namespace, so the socket can be tried wherever generic netlink exists.
+    #[test]
+    fn requests_and_pipelines_are_answered_one_by_one() {
+        let Ok(mut socket) = Socket::open(SockProtocol::NetlinkGeneric) else {
+            println!("skipped: no generic netlink here");
+            return;
+        };
+        let family = |name: &'static str| {
+            move |w: &mut Writer, flags: u16, sequence: u32| {
+                w.message(0x10, flags, sequence, |w| {
+                    w.bytes(&[3, 2, 0, 0]);
+                    w.text(2, name);
+                });
+            }
+        };
+        let mut answers = 0;
+        socket.request(ACK, family("nlctrl"), |_| answers += 1).unwrap();
+        assert_eq!(answers, 1);
+        let refused = socket.request(ACK, family("no-such-family"), |_| ()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+
+        let names = ["nlctrl", "no-such-family", "nlctrl", "nor-this", "nlctrl"];
+        let results = socket.pipeline(names.len(), |w, i, flags, s| family(names[i])(w, flags, s)).unwrap();
+        let went_well: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(went_well, [true, false, true, false, true]);
+        assert!(socket.pipeline(0, |_, _, _, _| ()).unwrap().is_empty());
+        answers = 0;
+        socket
+            .request(
+                DUMP,
+                |w, flags, s| w.message(0x10, flags, s, |w| w.bytes(&[3, 2, 0, 0])),
+                |_| answers += 1,
+            )
+            .unwrap();
+        assert!(answers >= 1);
+    }
+}

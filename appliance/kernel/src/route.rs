@@ -18,7 +18,7 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
@@ -92,7 +92,13 @@ impl Network {
             Op::AddRoute { route, .. } => {
                 self.handle.route().add(route_message(route)).replace().execute().await
             }
-            Op::DelRoute { route, .. } => self.handle.route().del(route_message(route)).execute().await,
+            Op::DelRoute { route, .. } => {
+                let mut message = route_message(route);
+                // Whoever made it: the kernel compares what is stated (`fib_table_delete`, net/ipv4/fib_trie.c).
+                message.header.protocol = RouteProtocol::Unspec;
+                message.header.scope = RouteScope::NoWhere;
+                self.handle.route().del(message).execute().await
+            }
             _ => return Err(Error::refused(op.to_string(), io::Error::from(io::ErrorKind::Unsupported))),
         };
         outcome(op, result)

@@ -226,3 +226,6 @@ fn missing(op: &Op, module: &str) -> Error {
 fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

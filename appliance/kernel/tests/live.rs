@@ -1,0 +1,316 @@
+//! The edge against the kernel that runs the tests, each test in a network namespace of its own. Where that cannot be
+//! had, a test says so and passes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use halcyon_core::config::types::{Cidr, LinkName, Mac};
+use halcyon_core::config::{Port, Protocol};
+use halcyon_core::plan::state::{Accept, Address, AddressRole, KernelState, Link, Route, Ruleset, Traffic};
+use halcyon_core::reconcile::{Difference, diff};
+use halcyon_kernel::linux::{Linux, Paths};
+use halcyon_kernel::watch::{Change, Changes};
+use halcyon_kernel::{Kernel, announce, apply_all};
+
+const MINE: Mac = Mac([0x02, 0, 0, 0, 0, 0x0a]);
+const THEIRS: Mac = Mac([0x02, 0, 0, 0, 0, 0x0b]);
+const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+
+/// Runs `body` in namespaces of its own: the test's program is started again below `unshare`, for this test alone. The
+/// link `eth0` (MAC [`MINE`]) leads to `eth0` of the namespace `peer` (MAC [`THEIRS`], 192.0.2.2/24).
+fn in_namespace<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    const INSIDE: &str = "HALCYON_TEST_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        sh("mount -t tmpfs tmpfs /run && ip netns add peer && ip link set lo up");
+        sh(
+            "ip link add eth0 address 02:00:00:00:00:0a type veth peer name eth0 address 02:00:00:00:00:0b netns peer",
+        );
+        sh(
+            "ip -n peer link set lo up && ip -n peer link set eth0 up && ip -n peer address add 192.0.2.2/24 dev eth0",
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(body());
+        return;
+    }
+    let tools = ["unshare -rmn true", "ip -V", "nft -v", "python3 -V"];
+    if let Some(missing) =
+        tools.iter().find(|t| !Command::new("sh").args(["-c", t]).output().unwrap().status.success())
+    {
+        println!("skipped: `{missing}` does not work here");
+        return;
+    }
+    let output = Command::new("unshare")
+        .arg("-rmn")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let (told, complaint) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("1 passed"), "{told}\n{complaint}");
+}
+
+fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn kernel() -> Linux {
+    Linux::open(&Paths { rules: "/run/rules".into(), nft: nft(), ..Paths::default() }).unwrap()
+}
+
+fn nft() -> PathBuf {
+    sh("command -v nft").trim().into()
+}
+
+fn name(text: &str) -> LinkName {
+    text.parse().unwrap()
+}
+
+fn cidr(text: &str) -> Cidr {
+    let (address, prefix) = text.split_once('/').unwrap();
+    Cidr::new(address.parse().unwrap(), prefix.parse().unwrap()).unwrap()
+}
+
+/// A member that is master of a virtual address with one service, and guards it against its peer.
+fn desired() -> KernelState {
+    let lan = Some(name("lan"));
+    let mut state = KernelState::default();
+    state.links.insert(name("lan"), Link { port: Port::Mac(MINE), mtu: Some(1400) });
+    for (link, text, role) in [
+        (lan.clone(), "192.0.2.1/24", AddressRole::Own),
+        (lan.clone(), "192.0.2.100/32", AddressRole::Virtual),
+        (None, "192.0.2.100/32", AddressRole::Served),
+        (None, "2001:db8::100/128", AddressRole::Served),
+    ] {
+        state.addresses.insert(Address { link, cidr: cidr(text), role });
+    }
+    for (to, via) in [("0.0.0.0/0", "192.0.2.254"), ("198.51.100.0/24", "192.0.2.253")] {
+        state.routes.insert(Route { to: cidr(to), via: via.parse().unwrap(), link: name("lan") });
+    }
+    for (path, value) in
+        [("net/ipv4/conf/all/arp_ignore", "1"), ("net/ipv4/conf/all/promote_secondaries", "1")]
+    {
+        state.sysctls.insert(path.into(), value.into());
+    }
+    state.rules = rules();
+    state
+}
+
+fn rules() -> Ruleset {
+    let vip = BTreeSet::from([Cidr::host(VIP.into())]);
+    let service = Traffic::Port(Protocol::Tcp, 80);
+    Ruleset {
+        accepts: vec![
+            Accept { link: None, sources: BTreeSet::new(), destinations: vip, traffic: service },
+            Accept {
+                link: None,
+                sources: BTreeSet::new(),
+                destinations: BTreeSet::new(),
+                traffic: Traffic::Ping,
+            },
+        ],
+        refuses: Vec::new(),
+        guarded: BTreeSet::from([(VIP.into(), Protocol::Tcp, 80)]),
+        peers: BTreeSet::from([(name("lan"), THEIRS)]),
+        member_addresses: BTreeSet::from([IpAddr::from([192, 0, 2, 1]), [192, 0, 2, 3].into()]),
+    }
+}
+
+async fn reconcile(kernel: &mut Linux, desired: &KernelState) -> Difference {
+    let observed = kernel.observe(desired).await.unwrap();
+    let difference = diff(desired, &observed);
+    let applied = apply_all(kernel, &difference.ops).await;
+    assert!(applied.failed.is_empty(), "{:?}", applied.failed);
+    difference
+}
+
+#[test]
+fn a_bare_box_is_brought_to_the_plan_and_an_idle_look_writes_nothing() {
+    in_namespace("a_bare_box_is_brought_to_the_plan_and_an_idle_look_writes_nothing", async || {
+        let (mut kernel, desired) = (kernel(), desired());
+        assert!(!reconcile(&mut kernel, &desired).await.ops.is_empty());
+        let writes = kernel.writes();
+        assert!(writes > 0);
+
+        assert_eq!(reconcile(&mut kernel, &desired).await, Difference::default());
+        assert_eq!(kernel.writes(), writes);
+
+        let addresses = sh("ip -o address show dev lan; ip -o address show dev lo; ip route show default");
+        for part in [
+            "inet 192.0.2.1/24 brd 192.0.2.255",
+            "inet 192.0.2.100/32 scope",
+            "2001:db8::100/128",
+            "via 192.0.2.254",
+        ] {
+            assert!(addresses.contains(part), "{part} is not in\n{addresses}");
+        }
+        assert!(sh("ip link show lan").contains("mtu 1400"));
+    });
+}
+
+#[test]
+fn whatever_someone_changes_is_put_back() {
+    in_namespace("whatever_someone_changes_is_put_back", async || {
+        let (mut kernel, desired) = (kernel(), desired());
+        reconcile(&mut kernel, &desired).await;
+        for (vandal, repair) in [
+            ("ip address del 192.0.2.100/32 dev lan", "add virtual address 192.0.2.100/32 on lan"),
+            ("ip address add 203.0.113.1/24 dev lan", "delete address 203.0.113.1/24 on lan"),
+            ("ip address add 203.0.113.2/32 dev lo", "delete address 203.0.113.2/32 on lo"),
+            ("ip -6 address del 2001:db8::100/128 dev lo", "add served address 2001:db8::100/128 on lo"),
+            ("ip route del default", "add route 0.0.0.0/0 via 192.0.2.254 on lan"),
+            ("ip route replace default via 192.0.2.7", "add route 0.0.0.0/0 via 192.0.2.254 on lan"),
+            ("ip route add 10.0.0.0/8 via 192.0.2.8", "delete route 10.0.0.0/8 via 192.0.2.8 on lan"),
+            ("echo 0 >/proc/sys/net/ipv4/conf/all/arp_ignore", "set sysctl net.ipv4.conf.all.arp_ignore = 1"),
+            ("ip link set lan mtu 1300", "set MTU of lan to 1400"),
+            ("ip link set lan name eth7", "rename link eth7 to lan"),
+            ("nft flush ruleset", "set packet rules (2 openings, 1 guarded services, 1 peers)"),
+            (
+                "nft add rule inet halcyon input accept",
+                "set packet rules (2 openings, 1 guarded services, 1 peers)",
+            ),
+        ] {
+            sh(vandal);
+            let ops: Vec<_> =
+                reconcile(&mut kernel, &desired).await.ops.iter().map(ToString::to_string).collect();
+            assert_eq!(ops, [repair], "after {vandal}");
+            assert_eq!(reconcile(&mut kernel, &desired).await.ops, [], "after {vandal}");
+        }
+        // All of a link's routes go when it goes down, and with its last address.
+        for vandal in ["ip link set lan down", "ip address flush dev lan"] {
+            sh(vandal);
+            reconcile(&mut kernel, &desired).await;
+            reconcile(&mut kernel, &desired).await;
+            assert_eq!(reconcile(&mut kernel, &desired).await, Difference::default(), "after {vandal}");
+        }
+    });
+}
+
+#[test]
+fn two_ports_that_are_up_swap_their_names() {
+    in_namespace("two_ports_that_are_up_swap_their_names", async || {
+        sh(
+            "ip link set eth0 name back up && ip link add lan address 02:00:00:00:00:0c up type veth peer name far",
+        );
+        let mut desired = KernelState::default();
+        desired.links.insert(name("lan"), Link { port: Port::Mac(MINE), mtu: None });
+        desired.links.insert(name("back"), Link { port: Port::Mac(Mac([2, 0, 0, 0, 0, 0x0c])), mtu: None });
+        let mut kernel = kernel();
+        reconcile(&mut kernel, &desired).await;
+        assert!(sh("ip link show lan").contains("02:00:00:00:00:0a"));
+        assert!(sh("ip link show back").contains("02:00:00:00:00:0c"));
+        assert_eq!(reconcile(&mut kernel, &desired).await, Difference::default());
+    });
+}
+
+#[test]
+fn a_restarted_engine_adopts_the_rules_and_their_counters() {
+    in_namespace("a_restarted_engine_adopts_the_rules_and_their_counters", async || {
+        let desired = desired();
+        reconcile(&mut kernel(), &desired).await;
+        let mut restarted = kernel();
+        assert_eq!(reconcile(&mut restarted, &desired).await, Difference::default());
+
+        let mut changed = desired.clone();
+        changed.rules.accepts.pop();
+        let mut once_more = kernel();
+        assert_eq!(reconcile(&mut once_more, &changed).await.ops.len(), 1, "other rules are not adopted");
+        sh("nft add table inet other");
+        assert_eq!(reconcile(&mut kernel(), &changed).await.ops.len(), 1, "touched rules are not adopted");
+    });
+}
+
+/// Connects from the namespace `peer`, from `source`, and tells whether it was answered, refused or ignored.
+fn connect(source: &str, to: Ipv4Addr, port: u16) -> String {
+    let script = format!(
+        "import socket\ns=socket.socket(); s.settimeout(0.7); s.bind(('{source}',0))\n\
+         try: s.connect(('{to}',{port})); print('answered')\n\
+         except ConnectionRefusedError: print('refused')\n\
+         except OSError: print('ignored')"
+    );
+    sh(&format!("ip netns exec peer python3 -c \"{script}\"")).trim().to_owned()
+}
+
+#[test]
+fn the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named() {
+    in_namespace("the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named", async || {
+        sh("ip -n peer address add 192.0.2.3/24 dev eth0 && ip -n peer address add 192.0.2.50/24 dev eth0");
+        let mut kernel = kernel();
+        let mut desired = desired();
+        reconcile(&mut kernel, &desired).await;
+        let listener = std::net::TcpListener::bind("0.0.0.0:80").unwrap();
+        let _other = std::net::TcpListener::bind("0.0.0.0:81").unwrap();
+
+        assert_eq!(connect("192.0.2.50", VIP, 80), "answered");
+        let delivered = kernel.counters().unwrap().delivered;
+        assert!(delivered.packets >= 3 && delivered.bytes >= 120, "{delivered:?}");
+        assert_eq!(connect("192.0.2.3", VIP, 80), "answered");
+        assert_eq!(kernel.counters().unwrap().delivered, delivered, "a member as client is no director");
+        assert_eq!(connect("192.0.2.50", VIP, 81), "ignored");
+        assert_eq!(connect("192.0.2.50", Ipv4Addr::new(192, 0, 2, 1), 80), "ignored");
+
+        // The box's own connection: its answers come back in.
+        let server = std::thread::spawn(|| {
+            sh(
+                "ip netns exec peer timeout 3 python3 -c \"import socket\ns=socket.create_server(('192.0.2.2',91)); print('open', flush=True); c,_=s.accept(); print(c.recv(5))\"",
+            )
+        });
+        let target = "192.0.2.2:91".parse().unwrap();
+        let client =
+            std::iter::repeat_with(|| std::net::TcpStream::connect_timeout(&target, Duration::from_secs(1)))
+                .find_map(Result::ok);
+        std::io::Write::write_all(&mut client.unwrap(), b"hello").unwrap();
+        assert!(server.join().unwrap().contains("hello"));
+
+        // A leaving box resets checks; the rest goes on, and so do the counters.
+        let own = BTreeSet::from([cidr("192.0.2.1/32")]);
+        let sources = BTreeSet::from([cidr("192.0.2.50/32")]);
+        let traffic = Traffic::Port(Protocol::Tcp, 80);
+        desired.rules.refuses.push(Accept { link: None, sources, destinations: own, traffic });
+        reconcile(&mut kernel, &desired).await;
+        assert_eq!(connect("192.0.2.50", Ipv4Addr::new(192, 0, 2, 1), 80), "refused");
+        assert_eq!(connect("192.0.2.50", VIP, 80), "answered");
+        assert!(kernel.counters().unwrap().delivered.packets > delivered.packets);
+        drop(listener);
+    });
+}
+
+#[test]
+fn an_announcement_moves_the_address_in_a_neighbours_table() {
+    in_namespace("an_announcement_moves_the_address_in_a_neighbours_table", async || {
+        sh("ip link set eth0 up");
+        // Otherwise the peer's kernel holds on to a fresh entry for a second (arp(7)).
+        sh("ip netns exec peer sh -c 'echo 0 >/proc/sys/net/ipv4/neigh/eth0/locktime'");
+        sh("ip -n peer neighbour add 192.0.2.100 lladdr 02:00:00:00:00:99 dev eth0 nud reachable");
+        let index: u32 = sh("ip -o link show eth0 | cut -d: -f1").trim().parse().unwrap();
+        announce::send(index, MINE, &[VIP.into()]).unwrap();
+        let neighbour = sh("ip -n peer neighbour show 192.0.2.100");
+        assert!(neighbour.contains("02:00:00:00:00:0a"), "{neighbour}");
+        assert!(announce::send(4711, MINE, &[VIP.into()]).is_err());
+    });
+}
+
+#[test]
+fn changes_and_neighbours_are_told() {
+    in_namespace("changes_and_neighbours_are_told", async || {
+        let mut changes = Changes::open().unwrap();
+        sh("ip link set eth0 name lan up && ip address add 192.0.2.1/24 dev lan");
+        sh("ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:0b dev lan nud reachable");
+        let mut told = BTreeSet::new();
+        let all = BTreeSet::from([Change::Link, Change::Address, Change::Route, Change::Neighbour]);
+        while told != all {
+            told.extend(tokio::time::timeout(Duration::from_secs(5), changes.next()).await.unwrap().unwrap());
+        }
+        let mut kernel = kernel();
+        let neighbours = kernel.neighbours(&name("lan")).await.unwrap();
+        assert!(neighbours.contains(&([192, 0, 2, 2].into(), THEIRS)), "{neighbours:?}");
+        assert_eq!(kernel.neighbours(&name("none")).await.unwrap(), []);
+    });
+}
