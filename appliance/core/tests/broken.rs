@@ -58,19 +58,13 @@ fn cases() -> Vec<Case> {
         let case = cases.last_mut().expect("a case begins with its title");
         match mark {
             "|" => case.whole.push(text),
-            "-" => {
-                if after_edit {
+            "-" | "+" => {
+                if case.edits.is_empty() || (after_edit && mark == "-") {
                     case.edits.push(Default::default());
                 }
-                after_edit = false;
-                case.edits.last_mut().unwrap().0.push(text);
-            }
-            "+" => {
-                if case.edits.is_empty() {
-                    case.edits.push(Default::default());
-                }
-                after_edit = true;
-                case.edits.last_mut().unwrap().1.push(text);
+                after_edit = mark == "+";
+                let (old, new) = case.edits.last_mut().expect("one was pushed");
+                if mark == "-" { old.push(text) } else { new.push(text) }
             }
             ">" => case.expected.push(text),
             _ => panic!("{line:?} is no line of a case"),

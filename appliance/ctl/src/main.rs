@@ -1,1 +1,106 @@
-fn main() {}
+//! `halctl`: keys, signatures, checks and plans on the workstation; status, table, log and hand-over on the box.
+
+mod check;
+mod console;
+mod engine;
+mod failover;
+mod ipvs;
+mod keygen;
+mod logs;
+mod plan;
+mod power;
+mod sign;
+mod status;
+mod terminal;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keys, signatures, checks and plans for Halcyon; on the box, its status.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a provisioning key pair: DIR/provision.key and DIR/provision.pub
+    Keygen {
+        /// Where to; made if it is not there
+        dir: PathBuf,
+    },
+    /// Sign a cluster document: writes FILE.minisig
+    Sign {
+        /// The secret key, of `halctl keygen` or `minisign -G`
+        #[arg(short, long)]
+        key: PathBuf,
+        /// The document
+        file: PathBuf,
+    },
+    /// Check a cluster document: tells all its problems, one a line
+    Check {
+        /// The document
+        file: PathBuf,
+    },
+    /// Show the kernel state that a member would be given, with reasons
+    Plan(plan::Arguments),
+    /// Show what this box does (on the box)
+    Status {
+        /// As JSON, on one line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the IPVS table of the kernel (on the box)
+    Ipvs,
+    /// Show the newest lines of the log (on the box)
+    Logs {
+        /// How many
+        #[arg(default_value_t = logs::LINES)]
+        lines: u32,
+    },
+    /// Hand over what this box is master of (on the box)
+    Failover,
+    /// Offer the verbs on a terminal (on the box)
+    Console {
+        /// Show nothing until a key arrives
+        #[arg(long)]
+        silent: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let mut out = io::stdout();
+    let done = match Arguments::parse().verb {
+        Verb::Keygen { dir } => keygen::run(&dir, &mut out),
+        Verb::Sign { key, file } => sign::run(&key, &file, &mut out),
+        Verb::Check { file } => check::run(&file, &mut out),
+        Verb::Plan(arguments) => plan::run(&arguments, &mut out),
+        Verb::Status { json } => status::run(json, &mut out),
+        Verb::Ipvs => ipvs::run(&mut out),
+        Verb::Logs { lines } => logs::run(lines, &mut out),
+        Verb::Failover => failover::run(&mut out),
+        Verb::Console { silent } => console::run(silent),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("halctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever read the output has read enough, as `head` does.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}

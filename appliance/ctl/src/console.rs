@@ -1,0 +1,218 @@
+//! `console`: the `halctl>` line on a terminal of the box. It offers a fixed list of verbs and nothing else; no key, no
+//! noise on the line and no answer ends it. It does end when the terminal hangs up, and is started anew.
+
+mod line;
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::terminal::{Keys, clean};
+use crate::{engine, failover, ipvs, logs, power, status};
+use line::{Line, Taken};
+
+const PROMPT: &str = "halctl> ";
+/// How often a console looks whether the box has become another.
+const GLANCE: Duration = Duration::from_secs(2);
+/// The kernel parameter that makes consoles change things without a password.
+const FULL: &str = "halcyon.console=full";
+
+const HELP: &str = "\
+status [--json]  what this box is and does
+ipvs             the kernel's IPVS table
+logs [LINES]     the newest lines of the log
+failover         hand over what this box is master of
+reboot           start the box again
+poweroff         switch the box off
+help             this list";
+
+/// What a console may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Power {
+    /// Look.
+    View,
+    /// Look and change.
+    Full,
+}
+
+/// Runs until the terminal hangs up.
+pub(crate) fn run(silent: bool) -> Result<()> {
+    let power = match fs::read_to_string("/proc/cmdline") {
+        Ok(parameters) if parameters.split_whitespace().any(|parameter| parameter == FULL) => Power::Full,
+        _ => Power::View,
+    };
+    let keys = Keys::take();
+    let mut out = io::stdout();
+    let mut console = Console { line: Line::default(), headline: None, silent, power };
+    let echo = keys.are_a_terminal();
+    let mut buffer = [0; 256];
+    // What cannot be written is lost: a console whose reader is gone has nobody to tell.
+    let _ = console.glance(&mut out);
+    loop {
+        match keys.read(&mut buffer, GLANCE)? {
+            None => drop(console.glance(&mut out)),
+            Some(0) => return Ok(()),
+            Some(length) => drop(console.take(&buffer[..length], echo, &mut out)),
+        }
+    }
+}
+
+struct Console {
+    line: Line,
+    /// What was said last about the box; `None`: nothing yet.
+    headline: Option<String>,
+    silent: bool,
+    power: Power,
+}
+
+impl Console {
+    /// Says who the box is, when that changed and nobody is typing.
+    fn glance(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if self.silent || !self.line.is_empty() {
+            return Ok(());
+        }
+        let headline = engine::glance()
+            .map_or_else(|| "the engine does not answer yet".to_owned(), |status| status::headline(&status));
+        if self.headline.as_ref() != Some(&headline) {
+            write!(out, "\r\x1b[K{}\n{PROMPT}", clean(&headline))?;
+            self.headline = Some(headline);
+        }
+        out.flush()
+    }
+
+    fn take(&mut self, keys: &[u8], echo: bool, out: &mut dyn Write) -> io::Result<()> {
+        if self.silent {
+            // The first key wakes the console; what it was does not matter.
+            self.silent = false;
+            return self.glance(out);
+        }
+        for key in keys {
+            match self.line.take(*key) {
+                Taken::Echo(text) if echo => out.write_all(text)?,
+                Taken::Echo(_) => {}
+                Taken::Cleared => write!(out, "^C\n{PROMPT}")?,
+                Taken::Line(words) => {
+                    if echo {
+                        writeln!(out)?;
+                    }
+                    self.run(&words, out)?;
+                }
+                Taken::TooLong => {
+                    write!(
+                        out,
+                        "\nthat line is too long, so nothing was done; \"help\" lists the verbs\n{PROMPT}"
+                    )?;
+                }
+            }
+        }
+        out.flush()
+    }
+
+    /// Runs one line, and prompts for the next.
+    fn run(&mut self, line: &str, out: &mut dyn Write) -> io::Result<()> {
+        if let Err(error) = verb(line, self.power, out) {
+            writeln!(out, "{}", clean(&format!("{error:#}")))?;
+        }
+        write!(out, "{PROMPT}")
+    }
+}
+
+fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        [] => Ok(()),
+        ["help"] => Ok(writeln!(out, "{HELP}")?),
+        ["status"] => status::run(false, out),
+        ["status", "--json"] => status::run(true, out),
+        ["ipvs"] => ipvs::run(out),
+        ["logs"] => logs::run(logs::LINES, out),
+        ["logs", lines] => match lines.parse() {
+            Ok(lines) => logs::run(lines, out),
+            Err(_) => bail!("logs takes a number of lines, such as logs 20"),
+        },
+        ["failover" | "reboot" | "poweroff"] if power == Power::View => bail!(
+            "{}: this console only shows, for the document sets no admin password; hand over or stop the box \
+             from its power button, or start it with {FULL}",
+            words[0]
+        ),
+        ["failover"] => failover::run(out),
+        [verb @ ("reboot" | "poweroff")] => power::run(verb, out),
+        [known @ ("help" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"), ..] => {
+            bail!("{known} does not take that; \"help\" lists the verbs")
+        }
+        [unknown, ..] => bail!("there is no verb {unknown:?}; \"help\" lists the verbs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(power: Power, keys: &[u8]) -> String {
+        let mut console = Console { line: Line::default(), headline: None, silent: false, power };
+        let mut out = Vec::new();
+        console.take(keys, true, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_verb_is_one_clear_line() {
+        assert_eq!(
+            typed(Power::View, b"sh -c id\n"),
+            "sh -c id\nthere is no verb \"sh\"; \"help\" lists the verbs\nhalctl> "
+        );
+    }
+
+    #[test]
+    fn a_console_without_a_password_only_shows() {
+        for verb in ["failover", "reboot", "poweroff"] {
+            let shown = typed(Power::View, format!("{verb}\n").as_bytes());
+            assert!(
+                shown.contains("this console only shows, for the document sets no admin password"),
+                "{shown}"
+            );
+        }
+        assert!(!typed(Power::Full, b"failover\n").contains("only shows"));
+    }
+
+    #[test]
+    fn a_verb_with_words_too_many_is_told_so() {
+        assert!(typed(Power::Full, b"reboot now\n").contains("reboot does not take that"));
+        assert!(typed(Power::View, b"logs all\n").contains("logs takes a number"));
+        assert!(typed(Power::View, b"help\n").contains("poweroff"));
+    }
+
+    #[test]
+    fn a_silent_console_wakes_at_the_first_key() {
+        let mut console = Console { line: Line::default(), headline: None, silent: true, power: Power::View };
+        let mut out = Vec::new();
+        console.glance(&mut out).unwrap();
+        assert!(out.is_empty());
+        console.take(b"x", true, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().ends_with(PROMPT));
+        assert!(console.line.is_empty());
+    }
+
+    /// Line noise in any amount leaves a console that answers.
+    #[test]
+    fn after_any_noise_the_console_answers() {
+        let mut seed = 0x0417_u64;
+        for _ in 0..300 {
+            let mut console =
+                Console { line: Line::default(), headline: None, silent: false, power: Power::View };
+            let mut noise = Vec::new();
+            for _ in 0..seed % 2000 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                noise.push((seed >> 56) as u8);
+            }
+            seed = seed.rotate_left(7) ^ 0x9e37;
+            console.take(&noise, true, &mut io::sink()).unwrap();
+            let mut out = Vec::new();
+            console.take(b"\x1b\x1b[A\x03help\n", true, &mut out).unwrap();
+            let shown = String::from_utf8(out).unwrap();
+            assert!(shown.contains("the newest lines of the log") && shown.ends_with(PROMPT), "{shown:?}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A plan as JSON and as text: every item with the planner's reason beside it. A form for people and scripts; nothing
+//! here decides what is in a plan.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use halcyon_core::config::types::MemberName;
+use halcyon_core::config::{Config, Forwarding};
+use halcyon_core::plan::state::{AddressRole, KernelState, SyncRole, Virtual, VirtualService};
+use halcyon_core::plan::{Plan, Reason, View, VrrpState};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct Picture {
+    member: String,
+    vrrp: BTreeMap<String, VrrpState>,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    sysctls: Vec<Sysctl>,
+    rules: Rules,
+    services: Vec<Service>,
+    sync: Vec<Sync>,
+    /// All of them, also why something is *not* there.
+    reasons: Vec<Reason>,
+}
+
+#[derive(Serialize)]
+struct Address {
+    address: String,
+    link: String,
+    role: &'static str,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Route {
+    to: String,
+    via: String,
+    link: String,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Sysctl {
+    name: String,
+    value: String,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Rules {
+    /// The input filter's openings; all else is dropped.
+    accept: Vec<Rule>,
+    /// Frames from these are a fellow director's.
+    peers: Vec<Peer>,
+    /// What fellow directors may forward to this box.
+    guarded: Vec<String>,
+    /// A member as client is no fellow director.
+    member_addresses: Vec<IpAddr>,
+    /// What is answered with a TCP reset before the filter.
+    refuse: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Rule {
+    rule: String,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    mac: String,
+    link: String,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Service {
+    /// The document's name; absent for a firewall mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// `tcp 192.0.2.9:80`, or `mark 7`.
+    matches: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<u32>,
+    scheduler: String,
+    /// Seconds; 0: none.
+    persistence: u32,
+    servers: Vec<Server>,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Server {
+    name: String,
+    address: IpAddr,
+    port: u16,
+    weight: u16,
+    forwarding: &'static str,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Sync {
+    role: &'static str,
+    link: String,
+    id: u8,
+    why: Option<String>,
+}
+
+/// The planner's reasons by item.
+struct Reasons<'p>(BTreeMap<&'p str, &'p str>);
+
+impl Reasons<'_> {
+    fn why(&self, item: &str) -> Option<String> {
+        self.0.get(item).map(|why| (*why).to_owned())
+    }
+
+    fn why_like(&self, beginning: &str) -> Option<String> {
+        let (item, why) = self.0.range(beginning..).next()?;
+        item.starts_with(beginning).then(|| (*why).to_owned())
+    }
+}
+
+impl Picture {
+    pub(super) fn of(config: &Config, me: &MemberName, view: &View, plan: &Plan) -> Self {
+        let reasons = Reasons(plan.reasons.iter().map(|r| (r.item.as_str(), r.why.as_str())).collect());
+        let state = &plan.state;
+        Self {
+            member: me.to_string(),
+            vrrp: view.vrrp.iter().map(|(id, state)| (id.to_string(), *state)).collect(),
+            addresses: addresses(state, &reasons),
+            routes: routes(state, &reasons),
+            sysctls: sysctls(state, &reasons),
+            rules: rules(state, &reasons),
+            services: state.services.iter().map(|(v, s)| service(config, v, s, &reasons)).collect(),
+            sync: sync(state, &reasons),
+            reasons: plan.reasons.clone(),
+        }
+    }
+}
+
+fn addresses(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Address> {
+    let picture = |address: &halcyon_core::plan::state::Address| {
+        let link = address.link.as_ref().map_or_else(|| "lo".to_owned(), ToString::to_string);
+        Address {
+            why: reasons.why(&format!("address {} on {link}", address.cidr)),
+            address: address.cidr.to_string(),
+            link,
+            role: match address.role {
+                AddressRole::Own => "own",
+                AddressRole::Virtual => "virtual",
+                AddressRole::Served => "served",
+            },
+        }
+    };
+    state.addresses.iter().map(picture).collect()
+}
+
+fn routes(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Route> {
+    let picture = |route: &halcyon_core::plan::state::Route| Route {
+        why: reasons.why(&format!("route {} via {}", route.to, route.via)),
+        to: route.to.to_string(),
+        via: route.via.to_string(),
+        link: route.link.to_string(),
+    };
+    state.routes.iter().map(picture).collect()
+}
+
+fn sysctls(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Sysctl> {
+    let picture = |(path, value): (&String, &String)| {
+        let name = path.replace('/', ".");
+        Sysctl { why: reasons.why(&format!("sysctl {name} = {value}")), name, value: value.clone() }
+    };
+    state.sysctls.iter().map(picture).collect()
+}
+
+fn rules(state: &KernelState, reasons: &Reasons<'_>) -> Rules {
+    let rules = &state.rules;
+    Rules {
+        accept: rules
+            .accepts
+            .iter()
+            .map(|accept| Rule {
+                rule: accept.to_string(),
+                why: reasons.why(&format!("input filter: {accept}")),
+            })
+            .collect(),
+        peers: rules
+            .peers
+            .iter()
+            .map(|(link, mac)| Peer {
+                mac: mac.to_string(),
+                link: link.to_string(),
+                why: reasons.why(&format!("guard: frames from {mac} on {link}")),
+            })
+            .collect(),
+        guarded: rules.guarded.iter().map(|(a, protocol, port)| format!("{protocol} {a}:{port}")).collect(),
+        member_addresses: rules.member_addresses.iter().copied().collect(),
+        refuse: rules.refuses.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn service(config: &Config, key: &Virtual, service: &VirtualService, reasons: &Reasons<'_>) -> Service {
+    let written = config.services.values().find(|written| match *key {
+        Virtual::Address { protocol, address, port } => {
+            (written.protocol, written.address, written.port) == (protocol, address, port)
+        }
+        Virtual::Mark { .. } => false,
+    });
+    let servers = service.destinations.iter().map(|(&(address, port), destination)| {
+        let name = server_name(config, address);
+        let why = match written {
+            Some(written) => reasons.why(&format!("server {name} of {}", written.name)),
+            None if destination.weight > 0 => Some("this box".to_owned()),
+            None => Some("another box".to_owned()),
+        };
+        Server {
+            name,
+            address,
+            port,
+            weight: destination.weight,
+            forwarding: word(destination.forwarding),
+            why,
+        }
+    });
+    let mut picture = Service {
+        name: written.map(|written| written.name.to_string()),
+        matches: String::new(),
+        address: None,
+        port: None,
+        protocol: None,
+        mark: None,
+        scheduler: service.scheduler.clone(),
+        persistence: service.persistence,
+        servers: servers.collect(),
+        why: None,
+    };
+    match *key {
+        Virtual::Address { protocol, address, port } => {
+            picture.matches = format!("{protocol} {address}:{port}");
+            picture.address = Some(address);
+            picture.port = Some(port);
+            picture.protocol = Some(protocol.to_string());
+            picture.why = Some("the document's; the same on every director in every state".to_owned());
+        }
+        Virtual::Mark { mark, .. } => {
+            picture.matches = format!("mark {mark}");
+            picture.mark = Some(mark);
+            picture.why = reasons.why_like(&format!("mark {mark}: "));
+        }
+    }
+    picture
+}
+
+fn word(forwarding: Forwarding) -> &'static str {
+    match forwarding {
+        Forwarding::Direct => "direct",
+    }
+}
+
+/// The document's name for a server's address.
+fn server_name(config: &Config, address: IpAddr) -> String {
+    let mut servers = config.services.values().flat_map(|service| service.servers.values());
+    let found = servers.find(|server| server.address == address);
+    found.map_or_else(|| address.to_string(), |server| server.name.to_string())
+}
+
+fn sync(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Sync> {
+    let picture = |(role, daemon): (&SyncRole, &halcyon_core::plan::state::SyncDaemon)| Sync {
+        role: match role {
+            SyncRole::Master => "master",
+            SyncRole::Backup => "backup",
+        },
+        link: daemon.link.to_string(),
+        id: daemon.id,
+        why: reasons.why(&format!("synchronisation {} on {}", daemon.id, daemon.link)),
+    };
+    state.sync.iter().map(picture).collect()
+}
+
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, item: &str, why: Option<&str>| match why {
+            Some(why) => writeln!(f, "  {item:<64}  {why}"),
+            None => writeln!(f, "  {item}"),
+        };
+        let states: Vec<String> =
+            self.vrrp.iter().map(|(id, state)| format!("{id} {}", shown(*state))).collect();
+        writeln!(f, "{} ({})", self.member, states.join(", "))?;
+        writeln!(f, "\naddresses")?;
+        for address in &self.addresses {
+            let item = format!("{} on {} ({})", address.address, address.link, address.role);
+            line(f, &item, address.why.as_deref())?;
+        }
+        writeln!(f, "\nroutes")?;
+        for route in &self.routes {
+            line(f, &format!("{} via {} on {}", route.to, route.via, route.link), route.why.as_deref())?;
+        }
+        writeln!(f, "\nsysctls")?;
+        for sysctl in &self.sysctls {
+            line(f, &format!("{} = {}", sysctl.name, sysctl.value), sysctl.why.as_deref())?;
+        }
+        writeln!(f, "\npacket rules")?;
+        for rule in &self.rules.accept {
+            line(f, &format!("accept {}", rule.rule), rule.why.as_deref())?;
+        }
+        for rule in &self.rules.refuse {
+            line(f, &format!("refuse {rule}"), None)?;
+        }
+        for peer in &self.rules.peers {
+            line(f, &format!("guard against {} on {}", peer.mac, peer.link), peer.why.as_deref())?;
+        }
+        for guarded in &self.rules.guarded {
+            line(f, &format!("guard {guarded}"), Some("what a fellow director forwards is served here"))?;
+        }
+        writeln!(f, "\nIPVS")?;
+        for service in &self.services {
+            let persistence = match service.persistence {
+                0 => String::new(),
+                seconds => format!(", persistent {seconds} s"),
+            };
+            let item = format!("{} {}{persistence}", service.matches, service.scheduler);
+            line(f, &item, service.why.as_deref())?;
+            for server in &service.servers {
+                let item = format!(
+                    "  {} ({}:{}) weight {} {}",
+                    server.name, server.address, server.port, server.weight, server.forwarding
+                );
+                line(f, &item, server.why.as_deref())?;
+            }
+        }
+        for daemon in &self.sync {
+            let item = format!("synchronisation {} on {}, id {}", daemon.role, daemon.link, daemon.id);
+            line(f, &item, daemon.why.as_deref())?;
+        }
+        writeln!(f, "\nnot there")?;
+        for reason in self.reasons.iter().filter(|reason| reason.item.starts_with("no ")) {
+            line(f, reason.item.trim_start_matches("no "), Some(&reason.why))?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(state: VrrpState) -> &'static str {
+    match state {
+        VrrpState::Init => "init",
+        VrrpState::Backup => "backup",
+        VrrpState::Master => "master",
+        VrrpState::Fault => "fault",
+    }
+}
