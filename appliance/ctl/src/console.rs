@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use halcyon_core::supervise::control::Request;
 
 use crate::terminal::{Keys, clean};
 use crate::{engine, failover, ipvs, logs, power, status};
@@ -38,14 +39,14 @@ enum Power {
 }
 
 /// Runs until the terminal hangs up.
-pub(crate) fn run(silent: bool) -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let power = match fs::read_to_string("/proc/cmdline") {
         Ok(parameters) if parameters.split_whitespace().any(|parameter| parameter == FULL) => Power::Full,
         _ => Power::View,
     };
     let keys = Keys::take();
     let mut out = io::stdout();
-    let mut console = Console { line: Line::default(), headline: None, silent, power };
+    let mut console = Console { line: Line::default(), headline: None, power };
     let echo = keys.are_a_terminal();
     let mut buffer = [0; 256];
     // What cannot be written is lost: a console whose reader is gone has nobody to tell.
@@ -63,14 +64,13 @@ struct Console {
     line: Line,
     /// What was said last about the box; `None`: nothing yet.
     headline: Option<String>,
-    silent: bool,
     power: Power,
 }
 
 impl Console {
     /// Says who the box is, when that changed and nobody is typing.
     fn glance(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.silent || !self.line.is_empty() {
+        if !self.line.is_empty() {
             return Ok(());
         }
         let headline = engine::glance()
@@ -83,11 +83,6 @@ impl Console {
     }
 
     fn take(&mut self, keys: &[u8], echo: bool, out: &mut dyn Write) -> io::Result<()> {
-        if self.silent {
-            // The first key wakes the console; what it was does not matter.
-            self.silent = false;
-            return self.glance(out);
-        }
         for key in keys {
             match self.line.take(*key) {
                 Taken::Echo(text) if echo => out.write_all(text)?,
@@ -138,7 +133,8 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             words[0]
         ),
         ["failover"] => failover::run(out),
-        [verb @ ("reboot" | "poweroff")] => power::run(verb, out),
+        ["reboot"] => power::run(&Request::Reboot, out),
+        ["poweroff"] => power::run(&Request::Poweroff, out),
         [known @ ("help" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"), ..] => {
             bail!("{known} does not take that; \"help\" lists the verbs")
         }
@@ -151,7 +147,7 @@ mod tests {
     use super::*;
 
     fn typed(power: Power, keys: &[u8]) -> String {
-        let mut console = Console { line: Line::default(), headline: None, silent: false, power };
+        let mut console = Console { line: Line::default(), headline: None, power };
         let mut out = Vec::new();
         console.take(keys, true, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -184,24 +180,12 @@ mod tests {
         assert!(typed(Power::View, b"help\n").contains("poweroff"));
     }
 
-    #[test]
-    fn a_silent_console_wakes_at_the_first_key() {
-        let mut console = Console { line: Line::default(), headline: None, silent: true, power: Power::View };
-        let mut out = Vec::new();
-        console.glance(&mut out).unwrap();
-        assert!(out.is_empty());
-        console.take(b"x", true, &mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().ends_with(PROMPT));
-        assert!(console.line.is_empty());
-    }
-
     /// Line noise in any amount leaves a console that answers.
     #[test]
     fn after_any_noise_the_console_answers() {
         let mut seed = 0x0417_u64;
         for _ in 0..300 {
-            let mut console =
-                Console { line: Line::default(), headline: None, silent: false, power: Power::View };
+            let mut console = Console { line: Line::default(), headline: None, power: Power::View };
             let mut noise = Vec::new();
             for _ in 0..seed % 2000 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

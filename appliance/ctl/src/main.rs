@@ -66,11 +66,7 @@ enum Verb {
     /// Hand over what this box is master of (on the box)
     Failover,
     /// Offer the verbs on a terminal (on the box)
-    Console {
-        /// Show nothing until a key arrives
-        #[arg(long)]
-        silent: bool,
-    },
+    Console,
 }
 
 fn main() -> ExitCode {
@@ -84,7 +80,7 @@ fn main() -> ExitCode {
         Verb::Ipvs => ipvs::run(&mut out),
         Verb::Logs { lines } => logs::run(lines, &mut out),
         Verb::Failover => failover::run(&mut out),
-        Verb::Console { silent } => console::run(silent),
+        Verb::Console => console::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn with(arguments: &[&str]) -> Self {
+    fn new() -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -24,7 +24,6 @@ impl Terminal {
         let line = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let console = Command::new("setsid")
             .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_halctl"), "console"])
-            .args(arguments)
             .stdin(line.try_clone().unwrap())
             .stdout(line.try_clone().unwrap())
             .stderr(line)
@@ -61,7 +60,7 @@ impl Drop for Terminal {
 
 #[test]
 fn no_key_ends_the_console() {
-    let mut terminal = Terminal::with(&[]);
+    let mut terminal = Terminal::new();
     terminal.await_text("the engine does not answer yet\r\nhalctl> ");
     // Ctrl-C, Ctrl-D, Ctrl-Z, Ctrl-\, Ctrl-S, a break's zeros, half an escape sequence, no UTF-8.
     terminal.press(b"x\x03");
@@ -75,13 +74,4 @@ fn no_key_ends_the_console() {
     terminal.press(b"failover\r");
     terminal.await_text("this console only shows");
     assert!(terminal.console.try_wait().unwrap().is_none());
-}
-
-#[test]
-fn a_silent_console_shows_nothing_before_a_key() {
-    let mut terminal = Terminal::with(&["--silent"]);
-    terminal.press(b"z");
-    terminal.await_text("halctl> ");
-    terminal.press(b"help\r");
-    terminal.await_text("help\r\nstatus [--json]");
 }
