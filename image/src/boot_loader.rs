@@ -90,7 +90,8 @@ pub(crate) fn configuration() -> String {
 /// GRUB demands exactly 1024 bytes, a first line and padding by `#`. The variables fit the first sector, so the disk writes them
 /// whole or not at all.
 pub(crate) fn environment() -> Vec<u8> {
-    let text = "# GRUB Environment Block\norder_a=1\ngood_a=1\ntries_a=0\norder_b=0\ngood_b=0\ntries_b=0\n";
+    let text =
+        "# GRUB Environment Block\norder_a=1\ngood_a=1\ntries_a=0\norder_b=0\ngood_b=0\ntries_b=0\nstamp=0\n";
     let mut block = text.as_bytes().to_vec();
     block.resize(1024, b'#');
     block
@@ -133,7 +134,7 @@ mod tests {
         let list = output(tool("grub-editenv").arg(&path).arg("list")).unwrap();
         assert_eq!(
             String::from_utf8(list).unwrap(),
-            "order_a=1\ngood_a=1\ntries_a=0\norder_b=0\ngood_b=0\ntries_b=0\n"
+            "order_a=1\ngood_a=1\ntries_a=0\norder_b=0\ngood_b=0\ntries_b=0\nstamp=0\n"
         );
     }
 

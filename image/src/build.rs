@@ -1,8 +1,9 @@
 //! The build from packages to products, step by step.
 
+use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,6 +14,7 @@ use crate::manifest::{Manifest, Product};
 use crate::packages::{Packages, Versions};
 use crate::rootfs::Pieces;
 use crate::slot::Contents;
+use crate::squashfs::Reuse;
 use crate::tool::{output, tool};
 use crate::{Options, disk, firmware, manifest, microcode, rootfs, slot, squashfs};
 
@@ -31,6 +33,10 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         bail!("the overlay {} is not a directory", missing.display());
     }
 
+    // Builds that share a cache take turns; the lock goes with the process.
+    let lock = cache.join("lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    lock.lock().context("the cache cannot be locked")?;
     let packages = Packages::obtain(&cache, if options.refresh { Versions::Newest } else { Versions::Last })?;
     let release = packages.chosen.kernel.trim_start_matches("linux-image-");
     let kernel = packages.kernel();
@@ -58,7 +64,8 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         overlays: &overlays,
     })?;
     let files = tree.file_digests()?;
-    let root_image = squashfs::pack(&cache, &tree, &tree.digest(&files), time)?;
+    let reuse = if options.anew { Reuse::Never } else { Reuse::Cached };
+    let root_image = squashfs::pack(&cache, &tree, &tree.digest(&files), time, reuse)?;
 
     let initramfs = slot::initramfs(
         microcode::archive(&packages)?,

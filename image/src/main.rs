@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Ask the mirror for newer packages instead of building from the versions of the last time.
     #[arg(long)]
     refresh: bool,
+    /// Pack the root image anew even if the cache has it, to compare two builds.
+    #[arg(long)]
+    anew: bool,
 }
 
 fn main() -> ExitCode {

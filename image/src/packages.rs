@@ -90,6 +90,7 @@ impl Packages {
                 Ok((name.clone(), unpacked::package(cache, name, &package.version, &deb)?))
             })
             .collect::<Result<_>>()?;
+        forget_others(&chosen, cache, &debs)?;
         Ok(Self { chosen, trees })
     }
 
@@ -116,6 +117,28 @@ fn last_choice(record: &Path, debs: &Path) -> Option<Chosen> {
 
 fn is_present(debs: &Path, name: &str, package: &Package) -> bool {
     fs::metadata(debs.join(deb_name(name, package))).is_ok_and(|file| file.len() == package.size)
+}
+
+/// Deletes from the cache what an earlier choice left there.
+fn forget_others(chosen: &Chosen, cache: &Path, debs: &Path) -> Result<()> {
+    let kept = |name: &str| {
+        chosen.packages.iter().any(|(package, found)| {
+            name == deb_name(package, found) || name == unpacked::directory_name(package, &found.version)
+        })
+    };
+    for directory in [debs, &unpacked::directory(cache)] {
+        for entry in
+            fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?
+        {
+            let path = entry?.path();
+            if path.file_name().and_then(|name| name.to_str()).is_some_and(kept) {
+                continue;
+            }
+            let deleted = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            deleted.with_context(|| format!("cannot delete {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn choose_and_download(cache: &Path, debs: &Path, record: &Path) -> Result<Chosen> {

@@ -34,17 +34,26 @@ const OPTIONS: &[&str] = &[
 /// Images kept in the cache: a few variants (with and without overlays) are built by turns.
 const KEPT: usize = 6;
 
-/// The packed image of `tree`; `files` are its files' digests, `time` (seconds since 1970) the time on every file.
-pub(crate) fn pack(cache: &Path, tree: &Tree, tree_digest: &str, time: u64) -> Result<PathBuf> {
+/// Whether an image packed by an earlier build will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    Cached,
+    Never,
+}
+
+/// The packed image of `tree`, whose digest is `tree_digest`; `time` (seconds since 1970) the time on every file.
+pub(crate) fn pack(cache: &Path, tree: &Tree, tree_digest: &str, time: u64, reuse: Reuse) -> Result<PathBuf> {
     let directory = cache.join("squashfs");
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let key = digest::of_bytes(format!("{tree_digest} {time} {OPTIONS:?}").as_bytes());
     let image = directory.join(format!("{key}.squashfs"));
-    if image.exists() {
+    if reuse == Reuse::Cached && image.exists() {
         return Ok(image);
     }
-    // One directory for each build that may run beside this one on the same cache.
-    let stage = directory.join(format!("stage.{}", std::process::id()));
+    let stage = directory.join("stage");
+    if stage.exists() {
+        fs::remove_dir_all(&stage).with_context(|| format!("cannot clear {}", stage.display()))?;
+    }
     let partial = stage.with_extension("partial");
     tree.write(&stage)?;
     let time = time.to_string();

@@ -34,7 +34,7 @@ impl Unpacked {
 
 /// The tree of `deb`, unpacked now or by an earlier build.
 pub(crate) fn package(cache: &Path, name: &str, version: &str, deb: &Path) -> Result<Unpacked> {
-    let root = cache.join("unpacked").join(format!("{name}_{}", version.replace(':', "%3a")));
+    let root = directory(cache).join(directory_name(name, version));
     if root.exists() {
         return Ok(Unpacked { root });
     }
@@ -49,6 +49,16 @@ pub(crate) fn package(cache: &Path, name: &str, version: &str, deb: &Path) -> Re
     decompress_modules(&partial)?;
     fs::rename(&partial, &root)?;
     Ok(Unpacked { root })
+}
+
+/// Where the unpacked packages are.
+pub(crate) fn directory(cache: &Path) -> PathBuf {
+    cache.join("unpacked")
+}
+
+/// The name of a package's tree there.
+pub(crate) fn directory_name(name: &str, version: &str) -> String {
+    format!("{name}_{}", version.replace(':', "%3a"))
 }
 
 /// Replaces every `.ko.xz` below `root` by its `.ko`: the root image is compressed as a whole, and a module that the
