@@ -1,6 +1,7 @@
 # Thin lines only: what a target does is in the program it starts.
 #
 #   make image     build/halcyon.img and the slot files    OVERLAY="dir …"  PROVISION_PUBKEY=file  REFRESH=1
+#   make image-reproducible   builds it once more and compares
 #   make check     format, lints, unit, property and simulation tests
 #   make test      everything, with the QEMU acceptance tests
 #   make demo      two boxes and a client, a power cut, a summary
@@ -14,10 +15,16 @@ MKIMAGE_ARGS = --out $(OUT) $(addprefix --overlay ,$(OVERLAY)) \
 
 PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl
 
-.PHONY: image host-packages
+MKIMAGE = $(CARGO) run --quiet --release --locked -p halcyon-image --
+
+.PHONY: image image-reproducible host-packages
 image: host-packages
 	$(CARGO) build --release --locked $(PROGRAMS)
-	$(CARGO) run --quiet --release --locked -p halcyon-image -- $(MKIMAGE_ARGS)
+	$(MKIMAGE) $(MKIMAGE_ARGS)
+
+image-reproducible: image
+	@image/reproducible $(OUT) $(MKIMAGE) $(addprefix --overlay ,$(OVERLAY)) \
+		--provision-pubkey $(or $(PROVISION_PUBKEY),$(OUT)/keys/provision.pub)
 
 host-packages:
 	@image/host-packages

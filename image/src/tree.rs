@@ -121,6 +121,7 @@ impl Tree {
             let at = root.join(path);
             write_node(&at, node).with_context(|| format!("cannot write {}", at.display()))?;
         }
+        fs::set_permissions(root, Permissions::from_mode(0o755))?;
         // Last, so that a directory that its owner may not write can be filled first.
         for (path, node) in &self.nodes {
             if let Node::Directory { mode } = node {
