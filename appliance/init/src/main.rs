@@ -1,1 +1,89 @@
-fn main() {}
+//! The box's first program, and the few that belong to it: one file, several roles.
+//!
+//! | started as | role |
+//! |---|---|
+//! | process 1 in the initramfs | [`early`]: mount the root image, continue in it |
+//! | process 1 in the root | [`pid1`]: boot the rest, supervise units for ever |
+//! | `init devices` | [`devices`]: drivers for the hardware |
+//! | `init logd` | [`logd`]: the log |
+//! | `init -q -- NAME` | [`modprobe`]: the kernel wants a module |
+//! | `init poweroff` | the kernel wants to be switched off (`kernel.poweroff_cmd`) |
+//!
+//! No role uses threads but the very end of a shutdown, and none a runtime: what PID 1 depends on can be read here.
+
+mod early;
+mod pid1;
+
+mod announce;
+mod cgroup;
+mod cmdline;
+mod devices;
+mod inbox;
+mod ioctl;
+mod listen;
+mod log;
+mod logd;
+mod machine;
+mod modprobe;
+mod modules;
+mod mounts;
+mod notify;
+mod output;
+mod power;
+mod reporter;
+mod request;
+mod shutdown;
+mod spawn;
+mod tty;
+mod uevent;
+mod watchdog;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        first_process();
+    }
+    let arguments: Vec<String> = std::env::args().collect();
+    let called = arguments.first().map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+    match (called, arguments.get(1).map(String::as_str)) {
+        ("logd", _) | (_, Some("logd")) => logd::run(),
+        (_, Some("devices")) => devices::run(),
+        (_, Some("-q")) => modprobe::run(&arguments[2..]),
+        (_, Some("poweroff")) => ask_for_poweroff(),
+        _ => {
+            eprintln!(
+                "this program is started by the kernel and by itself: as process 1, logd, devices or -q -- MODULE"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn first_process() -> ! {
+    let started = std::env::var(early::STARTED).ok().and_then(|nanos| nanos.parse().ok());
+    match started {
+        Some(nanos) => pid1::run(Duration::from_nanos(nanos)),
+        None if std::path::Path::new(early::IMAGE).exists() => {
+            let why = early::run(boot_clock());
+            shutdown::give_up(&why)
+        }
+        // A root that was mounted by something else.
+        None => pid1::run(boot_clock()),
+    }
+}
+
+fn boot_clock() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn ask_for_poweroff() -> ExitCode {
+    match nix::sys::signal::kill(nix::unistd::Pid::from_raw(1), nix::sys::signal::Signal::SIGUSR2) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

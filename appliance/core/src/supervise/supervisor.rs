@@ -93,6 +93,7 @@ struct Slot {
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor {
     slots: BTreeMap<String, Slot>,
+    templates: Vec<Unit>,
     commands: VecDeque<Command>,
     shutdown: Shutdown,
 }
@@ -162,6 +163,16 @@ impl Supervisor {
         self.slots.get(name).map(|slot| &slot.unit)
     }
 
+    /// Every unit.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.slots.values().map(|slot| &slot.unit)
+    }
+
+    /// The units of which each console gets an instance.
+    pub fn templates(&self) -> &[Unit] {
+        &self.templates
+    }
+
     /// The unit whose main process this is.
     pub fn unit_of(&self, pid: u32) -> Option<&Unit> {
         self.slots.values().find(|slot| slot.state.pid() == Some(pid)).map(|slot| &slot.unit)
@@ -204,7 +215,11 @@ impl Supervisor {
     }
 
     fn add(&mut self, unit: Unit) {
-        if unit.tty == Tty::Template || self.slots.contains_key(&unit.name) {
+        if unit.tty == Tty::Template {
+            self.templates.push(unit);
+            return;
+        }
+        if self.slots.contains_key(&unit.name) {
             return;
         }
         let silent = matches!(unit.tty, Tty::On { greeting: Greeting::OnKey, .. });
