@@ -291,7 +291,8 @@ impl Instance {
         } else if !preempts || heard.priority >= self.settings.priority.get() {
             self.follow(heard, now);
         } else {
-            // Discarded: the timer runs on, and at its end this box preempts.
+            // Discarded: the timer runs on, and at its end this box preempts. Whoever is heard is not silent.
+            self.followed = self.followed.filter(|followed| followed.source != heard.source);
             self.rival = Some(heard);
         }
     }
