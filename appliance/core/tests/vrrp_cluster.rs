@@ -1,6 +1,8 @@
 //! Boxes on a virtual wire with loss, delay and partitions, all from a seed: whatever happened, once the wire is whole
 //! again there is one master, the right one, within the time that the protocol promises.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -386,15 +388,15 @@ impl Cluster {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// After any history, once the wire is whole and every box runs: one master within the bound, the rightful one,
-    /// and no change after that.
+    /// After any history, once the wire is whole and every box runs: one master within the bound, of the highest
+    /// priority (among equals whoever it was: a backup does not preempt its equal), and no change after that.
     #[test]
     fn after_every_history_there_is_one_master(
         seed in any::<u64>(),
         way in 0usize..4,
-        priorities in prop::collection::vec(1u8..=254, 4),
+        priorities in prop::collection::vec(prop_oneof![1u8..=254, 99u8..=101], 4),
         history in prop::collection::vec((0u32..500, trouble()), 0..40),
     ) {
         let (form, interval) = ways()[way];
@@ -419,7 +421,12 @@ proptest! {
             cluster.tell(node, Event::Release);
         }
         cluster.run(cluster.bound());
-        prop_assert_eq!(cluster.masters(), vec![cluster.rightful()]);
+        let masters = cluster.masters();
+        prop_assert_eq!(masters.len(), 1);
+        prop_assert_eq!(
+            cluster.nodes[masters[0]].instance.settings().priority,
+            cluster.nodes[cluster.rightful()].instance.settings().priority
+        );
         let changes = |cluster: &Cluster| cluster.nodes.iter().map(|node| node.changes.len()).sum::<usize>();
         let before = changes(&cluster);
         cluster.run(interval * 100);
