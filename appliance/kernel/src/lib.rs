@@ -124,6 +124,7 @@ const BATCH: usize = 128;
 /// Runs `ops`, in order. One that fails holds up those that depend on it and nothing else.
 pub async fn apply_all<K: Kernel>(kernel: &mut K, ops: &[Op]) -> Applied {
     let mut applied = Applied::default();
+    let mut missing: Vec<Op> = Vec::new();
     let mut rest = ops;
     while let Some(first) = rest.first() {
         // Dependencies never lie within a stage, so a batch needs to be looked at only once.
@@ -131,16 +132,17 @@ pub async fn apply_all<K: Kernel>(kernel: &mut K, ops: &[Op]) -> Applied {
         let length = rest.iter().take(BATCH).take_while(|op| op.stage() == stage).count();
         let (batch, later) = rest.split_at(length);
         rest = later;
-        let (batch, withheld): (Vec<Op>, Vec<Op>) = batch
-            .iter()
-            .cloned()
-            .partition(|op| !applied.failed.iter().any(|(failed, _)| op.depends_on(failed)));
+        let (batch, withheld): (Vec<Op>, Vec<Op>) =
+            batch.iter().cloned().partition(|op| !missing.iter().any(|failed| op.depends_on(failed)));
         applied.withheld.extend(withheld);
         let results = kernel.apply(&batch).await;
         for (op, result) in batch.into_iter().zip(results) {
             match result {
                 Ok(()) => applied.done += 1,
-                Err(error) => applied.failed.push((op, error)),
+                Err(error) => {
+                    missing.extend(op.guards().then(|| op.clone()));
+                    applied.failed.push((op, error));
+                }
             }
         }
         tokio::task::yield_now().await;

@@ -1,12 +1,13 @@
 //! The Linux kernel that this process runs on. Sends every operation to the interface that it belongs to and counts
 //! what it sends.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use halcyon_core::config::types::{LinkName, Mac};
-use halcyon_core::plan::state::KernelState;
-use halcyon_core::reconcile::{Observed, Op};
+use halcyon_core::plan::state::{KernelState, Virtual};
+use halcyon_core::reconcile::{Observed, Op, ServiceFacts};
 
 use crate::ipvs::{self, Ipvs};
 use crate::nft::Rules;
@@ -60,6 +61,19 @@ impl Linux {
         })
     }
 
+    /// The IPVS table, read in steps between which the engine gets to its other work.
+    async fn services(&mut self) -> Result<BTreeMap<Virtual, ServiceFacts>, Error> {
+        const STEP: usize = 16;
+        let mut table = self.ipvs.services()?;
+        for step in table.chunks_mut(STEP) {
+            for service in step {
+                self.ipvs.read_servers(service)?;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(table.into_iter().map(Into::into).collect())
+    }
+
     async fn apply_one(&mut self, op: &Op) -> Result<(), Error> {
         match op {
             Op::SetSysctl { path, value } => {
@@ -78,7 +92,7 @@ impl Kernel for Linux {
             addresses: self.network.addresses().await?,
             routes: self.network.routes().await?,
             rules: self.rules.hold(&desired.rules)?.then(|| desired.rules.clone()),
-            services: self.ipvs.services()?,
+            services: self.services().await?,
             sync: self.ipvs.daemons()?,
             ..Observed::default()
         };

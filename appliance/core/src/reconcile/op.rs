@@ -108,23 +108,35 @@ impl Op {
         }
     }
 
+    /// Whether others wait for the operation: it is part of the guard that what draws traffic here needs.
+    pub fn guards(&self) -> bool {
+        match self {
+            Self::SetRules(_) => true,
+            Self::AddService { service, .. }
+            | Self::AddDestination { service, .. }
+            | Self::SetDestination { service, .. } => matches!(service, Virtual::Mark { .. }),
+            Self::SetSysctl { path, .. } => path.ends_with("/arp_ignore") || path.ends_with("/arp_announce"),
+            _ => false,
+        }
+    }
+
     /// Whether the operation must not be tried once `failed` could not be done: it would draw traffic to a box that
     /// lacks its guard. Anything else is still worth doing.
     pub fn depends_on(&self, failed: &Op) -> bool {
-        let draws = matches!(self, Self::AddService { service: Virtual::Address { .. }, .. })
-            || matches!(self, Self::AddAddress { address, .. } if address.role != AddressRole::Own);
-        let served = self.stage() == Stage::Served;
-        match failed {
-            Self::SetRules(_) => draws,
-            Self::AddService { service: Virtual::Mark { .. }, .. }
-            | Self::AddDestination { service: Virtual::Mark { .. }, .. }
-            | Self::SetDestination { service: Virtual::Mark { .. }, .. } => draws && !served,
-            // Without these a real server answers ARP for the virtual address on its loopback.
-            Self::SetSysctl { path, .. } => {
-                served && (path.ends_with("/arp_ignore") || path.ends_with("/arp_announce"))
+        let (service, address) = match self {
+            Self::AddService { service: Virtual::Address { .. }, .. } => (true, None),
+            Self::AddAddress { address, .. } if address.role != AddressRole::Own => {
+                (false, Some(address.role))
             }
-            _ => false,
-        }
+            _ => return false,
+        };
+        failed.guards()
+            && match failed {
+                Self::SetRules(_) => true,
+                // Without these a real server answers ARP for the virtual address on its loopback.
+                Self::SetSysctl { .. } => address == Some(AddressRole::Served),
+                _ => service || address == Some(AddressRole::Virtual),
+            }
     }
 }
 

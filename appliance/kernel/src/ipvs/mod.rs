@@ -33,6 +33,13 @@ pub struct Service {
     pub servers: Vec<Server>,
 }
 
+impl From<Service> for (Virtual, ServiceFacts) {
+    fn from(entry: Service) -> Self {
+        let destinations = entry.servers.iter().map(|s| ((s.address, s.port), s.facts)).collect();
+        (entry.service, ServiceFacts { scheduling: entry.scheduling, destinations })
+    }
+}
+
 /// One destination of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -99,6 +106,15 @@ impl Ipvs {
 
     /// The whole table with its counters; empty while `ip_vs` is not loaded.
     pub fn table(&mut self) -> Result<Vec<Service>, Error> {
+        let mut services = self.services()?;
+        for service in &mut services {
+            self.read_servers(service)?;
+        }
+        Ok(services)
+    }
+
+    /// The services of the table, without their servers.
+    pub fn services(&mut self) -> Result<Vec<Service>, Error> {
         let Some(family) = self.family()? else { return Ok(Vec::new()) };
         let mut services = Vec::new();
         self.dump(
@@ -110,29 +126,23 @@ impl Ipvs {
                 }
             },
         )?;
-        for entry in &mut services {
-            let service = entry.service;
-            let ipv6 = match service {
-                Virtual::Address { address, .. } => address.is_ipv6(),
-                Virtual::Mark { ipv6, .. } => ipv6,
-            };
-            let servers = &mut entry.servers;
-            self.dump(
-                "read IPVS servers",
-                |w, f, s| wire::get_destinations(w, family, f, s, service),
-                |payload| servers.extend(wire::read_destination(payload, ipv6)),
-            )?;
-        }
         Ok(services)
     }
 
-    /// The table as facts for the reconciler.
-    pub fn services(&mut self) -> Result<BTreeMap<Virtual, ServiceFacts>, Error> {
-        let facts = |entry: Service| {
-            let destinations = entry.servers.iter().map(|s| ((s.address, s.port), s.facts)).collect();
-            (entry.service, ServiceFacts { scheduling: entry.scheduling, destinations })
+    /// Reads the servers of `entry` into it: one question to the kernel, there is none for all services at once.
+    pub fn read_servers(&mut self, entry: &mut Service) -> Result<(), Error> {
+        let Some(family) = self.family()? else { return Ok(()) };
+        let service = entry.service;
+        let ipv6 = match service {
+            Virtual::Address { address, .. } => address.is_ipv6(),
+            Virtual::Mark { ipv6, .. } => ipv6,
         };
-        Ok(self.table()?.into_iter().map(facts).collect())
+        entry.servers.clear();
+        self.dump(
+            "read IPVS servers",
+            |w, f, s| wire::get_destinations(w, family, f, s, service),
+            |payload| entry.servers.extend(wire::read_destination(payload, ipv6)),
+        )
     }
 
     /// The running synchronisation daemons.
