@@ -21,8 +21,8 @@ const CMDLINE: &str = "console=ttyS0,115200 console=tty0 loglevel=4 consoleblank
 
 /// Modules linked into both loaders: nothing is read from disk but the configuration and the slot.
 const MODULES: &[&str] = &[
-    "echo", "fat", "linux", "loadenv", "normal", "part_gpt", "probe", "reboot", "regexp", "serial", "sleep",
-    "test",
+    "datehook", "echo", "fat", "linux", "loadenv", "normal", "part_gpt", "probe", "reboot", "regexp",
+    "serial", "sleep", "test", "true",
 ];
 
 /// The two loaders.
@@ -144,6 +144,41 @@ mod tests {
             tool("grub-script-check").stdin(Stdio::piped()).spawn().expect("grub-common is installed");
         child.stdin.take().expect("piped").write_all(configuration().as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn every_command_of_the_script_is_linked_in() {
+        let known = [
+            "if",
+            "elif",
+            "else",
+            "fi",
+            "function",
+            "return",
+            "set",
+            "boot",
+            "initrd",
+            "terminal_output",
+            "}",
+            "[",
+        ];
+        let from = |word: &str| match word {
+            "load_env" | "save_env" => "loadenv".to_owned(),
+            other => other.to_owned(),
+        };
+        let own = ["load", "try_a", "try_b"];
+        for line in
+            configuration().lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            for statement in line.split(';') {
+                let words = statement
+                    .split_whitespace()
+                    .skip_while(|word| ["if", "elif", "then", "else"].contains(word));
+                let Some(word) = words.into_iter().next() else { continue };
+                let linked = MODULES.contains(&from(word).as_str());
+                assert!(linked || known.contains(&word) || own.contains(&word), "{word} in {line}");
+            }
+        }
     }
 
     #[test]
