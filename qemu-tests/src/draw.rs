@@ -83,7 +83,8 @@ pub struct Wording {
 }
 
 impl Default for Wording {
-    /// As the case has it, with 100 ms between advertisements.
+    /// As the case has it, with 100 ms between advertisements, and without persistence: a source that keeps asking would
+    /// keep its first server for good, whatever happens to the others.
     fn default() -> Self {
         Self {
             revision: 1,
@@ -91,7 +92,7 @@ impl Default for Wording {
             interval: Duration::from_millis(100),
             password: None,
             pseudo_header: false,
-            persistence: Some(Duration::from_secs(50)),
+            persistence: None,
             check_interval: Duration::from_secs(6),
             check_timeout: Duration::from_secs(10),
             more: String::new(),

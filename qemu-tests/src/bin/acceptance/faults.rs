@@ -24,7 +24,7 @@ const TCP: u8 = 6;
 /// Checks every second that give up after one, so that a case does not take minutes.
 fn quick_checks() -> Wording {
     let second = Duration::from_secs(1);
-    Wording { check_interval: second, check_timeout: second, persistence: None, ..Wording::default() }
+    Wording { check_interval: second, check_timeout: second, ..Wording::default() }
 }
 
 fn cables(story: &mut Story) -> Result<()> {

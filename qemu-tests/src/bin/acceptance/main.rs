@@ -9,6 +9,7 @@ mod faults;
 mod interop;
 mod recovery;
 mod serving;
+mod tables;
 mod units;
 mod volumes;
 

@@ -1,5 +1,6 @@
 //! Programs of the box die, and its kernel state is meddled with: both are put right within a second.
 
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,10 +9,10 @@ use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::client::talk::{Ask, Request};
 use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::Pair;
-use std::net::SocketAddrV4;
 
 use crate::case::{Case, Story, ensure};
 use crate::serving::{balanced, crossings};
+use crate::tables::{self, IPVSADM};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
@@ -101,17 +102,11 @@ fn dies(story: &mut Story, pair: &mut Pair, agent: &Agent, unit: &str) -> Result
 
 /// The virtual services and the virtual address, without counters.
 fn kernel(agent: &Agent, pair: &Pair) -> Result<String> {
-    let services = ipvsadm(agent, &["-S", "-n"])?;
+    let services = tables::saved(agent)?;
     let addresses =
         agent.run(&["/opt/test/busybox", "ip", "-4", "addr", "show", "dev", &pair.cluster.link], "")?;
     let addresses: Vec<_> = addresses.lines().filter(|line| line.trim_start().starts_with("inet ")).collect();
     Ok(format!("{services}{}", addresses.join("\n")))
-}
-
-fn ipvsadm(agent: &Agent, arguments: &[&str]) -> Result<String> {
-    let loader =
-        ["/opt/test/lib/ld-linux-x86-64.so.2", "--library-path", "/opt/test/lib", "/opt/test/ipvsadm"];
-    agent.run(&[&loader, arguments].concat(), "")
 }
 
 /// Nothing can be awaited here: that nothing happens takes its time.
@@ -158,9 +153,7 @@ fn drift(story: &mut Story) -> Result<()> {
             &["/usr/sbin/nft", "flush", "ruleset"],
             &["/usr/sbin/nft", "list", "ruleset"],
         )?;
-        let tool =
-            ["/opt/test/lib/ld-linux-x86-64.so.2", "--library-path", "/opt/test/lib", "/opt/test/ipvsadm"];
-        let words = |more: &[&'static str]| [&tool[..], more].concat();
+        let words = |more: &[&'static str]| [&IPVSADM[..], more].concat();
         let list = words(&["-S", "-n"]);
         let edit = [&words(&["-e", "-g", "-w", "5"])[..], &["-t", &service, "-r", &server]].concat();
         drifts(story, &agent, "a weight", &edit, &list)?;

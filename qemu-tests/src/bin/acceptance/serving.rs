@@ -1,5 +1,7 @@
 //! A pair from its provisioning volume to a service that survives the loss and the return of its master.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,9 +12,11 @@ use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 
 use crate::case::{Case, Story, ensure};
+use crate::tables;
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
+    Case { name: "serving::as_documented", machines: 2, tell: as_documented },
     Case { name: "serving::v3_100ms", machines: 2, tell: |story| life(story, v3(100)) },
     Case { name: "serving::v3_10ms", machines: 2, tell: |story| life(story, v3(10)) },
     Case { name: "serving::v2_1s", machines: 2, tell: |story| life(story, v2()) },
@@ -29,6 +33,33 @@ fn v2() -> Wording {
         password: Some("1111".into()),
         ..Wording::default()
     }
+}
+
+/// The example of the cluster document, with persistence: a source stays with its server.
+fn as_documented(story: &mut Story) -> Result<()> {
+    let wording = Wording { persistence: Some(Duration::from_secs(50)), ..Wording::default() };
+    story.with_pair(wording, |story, pair| {
+        story.step("boots until both servers are in the table of both boxes", |_| {
+            for which in [0, 1] {
+                pair.power_on(which)?;
+            }
+            for which in [0, 1] {
+                pair.wait_ready(which)?;
+                // Asking the service would bind the asking clients to whoever is alone in the table at first.
+                tables::wait_servers(&pair.agent(which), &pair.cluster, &[0, 1])?;
+            }
+            Ok(())
+        })?;
+        story.step("both serve, and no packet crosses twice", |story| balanced(story, pair))?;
+        story.step("a source stays with its server", |_| {
+            let outcomes = pair.requests(200);
+            let mut servers: BTreeMap<Ipv4Addr, BTreeSet<String>> = BTreeMap::new();
+            for outcome in outcomes {
+                servers.entry(outcome.source).or_default().extend(outcome.result.ok());
+            }
+            ensure(servers.values().all(|names| names.len() == 1), || format!("{servers:?}"))
+        })
+    })
 }
 
 /// The master's whole life: it serves, loses its power, comes back, and is switched off in order.
@@ -120,11 +151,12 @@ fn comes_back(story: &mut Story, pair: &mut Pair) -> Result<()> {
     pair.power_on(0)?;
     pair.wait_ready(0)?;
     pair.wait_vrrp(0, 0, "master", BOOTS_WITHIN)?;
+    // Only then is it the returned box's table that is being asked.
+    pair.announced(0, back)?;
     pair.wait_balanced()?;
     let outcomes = stream.stop();
     let tally = Tally::of(&outcomes);
     story.note(tally.to_string());
-    pair.announced(0, back)?;
     no_failure_since(story, &outcomes, back)?;
     balanced(story, pair)
 }
