@@ -155,14 +155,15 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The longest time without an answer: from the last answer before a failed or slow request to the next answer.
+/// The longest time without an answer: between which two answers.
 ///
 /// With requests at a steady pace this is the outage a client sees, at most one pace too long.
-pub fn outage(outcomes: &[Outcome]) -> Duration {
+pub fn outage(outcomes: &[Outcome]) -> (Moment, Moment) {
     let mut answers: Vec<Moment> =
         outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(Outcome::ended).collect();
     answers.sort_unstable();
-    answers.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or_default()
+    let gaps = answers.windows(2).map(|pair| (pair[0], pair[1]));
+    gaps.max_by_key(|(from, to)| to.since(*from)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -218,7 +219,7 @@ mod tests {
         let answer = |began, took| outcome(began, took, Ok("a".into()));
         let outcomes =
             [answer(0, 5), outcome(10, 500, Err(Failure::NoConnection)), answer(20, 985), answer(1010, 2)];
-        assert_eq!(outage(&outcomes), Duration::from_millis(1000));
+        assert_eq!(outage(&outcomes), (at(5), at(1005)));
         let tally = Tally::of(&outcomes);
         assert_eq!((tally.requests, tally.lost()), (4, 1));
     }

@@ -125,7 +125,11 @@ fn power_cut(story: &mut Story, pair: &mut Pair) -> Result<()> {
     // Well past every check and every retransmission.
     let after = pair.requests(200);
     let outcomes = stream.stop();
-    story.note(format!("service away for {} ms", millis(outage(&outcomes))));
+    let (from, to) = outage(&outcomes);
+    story.note(format!(
+        "no answer for {} ms, from {from} (cut at {cut}, taken over at {taken})",
+        millis(to.since(from))
+    ));
     ensure(taken.since(last) <= limit, || {
         format!(
             "taken over {} ms after the last advertisement, {} ms allowed",

@@ -36,7 +36,8 @@ impl Promises {
             .lost()
         };
         let end = Moment::from_boot(Duration::MAX);
-        let (takeover, away) = (taken.since(last_advert), outage(outcomes));
+        let (from, to) = outage(outcomes);
+        let (takeover, away) = (taken.since(last_advert), to.since(from));
         let limit = master_down + master_down / 10 + GRACE;
         let (before, during) = (lost_between(Moment::ZERO, cut), lost_between(cut, taken));
         let (after, at_return) = (lost_between(taken, back), lost_between(back, end));
