@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +39,10 @@ use crate::{clock, observe, probes, table};
 const INSPECTION: Duration = Duration::from_millis(500);
 /// Shortest time between two looks, however often the kernel says that something changed.
 const SETTLING: Duration = Duration::from_millis(50);
-/// How long after boot, at most, drivers are waited for before the box counts as unconfigured.
-const DRIVERS: Duration = Duration::from_secs(20);
+/// How long a volume is waited for after the start before the box counts as unconfigured.
+const VOLUME: Duration = Duration::from_secs(4);
 /// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
 const VOLUMES: Duration = Duration::from_secs(60);
-/// PID 1 makes this file when it has loaded the drivers of everything it found at boot.
-const SETTLED: &str = "/run/halcyon/settled";
 /// What a fellow director needs, beside its skew time, to take over and to check this box once.
 const TAKEOVER: Duration = Duration::from_millis(400);
 
@@ -65,6 +62,7 @@ pub struct Driver<K> {
     entered: BTreeMap<InstanceId, Entered>,
     links: BTreeMap<LinkName, (u32, bool, Option<std::net::Ipv4Addr>)>,
     counters: Counters,
+    started: Moment,
     inspected_at: Moment,
     inspect_at: Moment,
     /// The last readiness that was reported: generation, or unconfigured.
@@ -99,6 +97,7 @@ impl<K: Kernel> Driver<K> {
             entered: BTreeMap::new(),
             links: BTreeMap::new(),
             counters: Counters::default(),
+            started: clock::now(),
             inspected_at: Moment::ZERO,
             inspect_at: Moment::ZERO,
             ready: None,
@@ -157,22 +156,21 @@ impl<K: Kernel> Driver<K> {
     async fn settle(&mut self) {
         let now = clock::now();
         self.node.handle(node::Event::Timeout, now);
-        let inspect = self.inspect_at <= now;
-        if inspect {
-            self.volumes(now);
-        }
-        self.act();
-        self.replan();
-        if inspect {
+        if self.inspect_at <= now {
             self.inspected_at = now;
             self.inspect_at = now + INSPECTION;
-            self.reconciler.bring(&self.plan.state, Occasion::Inspection).await;
+            // All that is to be known first, so that one plan follows from it and the rules are loaded once.
+            self.reconciler.look(&self.plan.state).await;
+            self.volumes(now);
             self.bind();
             self.neighbours().await;
             self.count();
             self.act();
             self.replan();
+            self.reconciler.bring(&self.plan.state, Occasion::Inspection).await;
         }
+        self.act();
+        self.replan();
         if self.reconciler.bring(&self.plan.state, Occasion::Planned).await {
             // Look again soon: what was applied should be there now.
             self.inspect_at = self.inspect_at.min(clock::now() + Duration::from_millis(20));
@@ -372,7 +370,7 @@ impl<K: Kernel> Driver<K> {
     fn report_ready(&mut self, now: Moment) {
         let generation = match (self.node.me(), self.binding.document()) {
             (Some(_), Some((_, generation))) => Some(generation),
-            _ if now.since_boot() > DRIVERS || Path::new(SETTLED).exists() => None,
+            _ if now.since(self.started) > VOLUME => None,
             _ => return,
         };
         if !self.reconciler.reconciled() || self.ready == Some(generation) {

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 pub enum Occasion {
     /// The plan changed: the last observation is good enough, and a takeover waits for nothing.
     Planned,
-    /// Time to look: whatever differs was changed by somebody else.
+    /// After a look: whatever differs from an applied plan was changed by somebody else.
     Inspection,
 }
 
@@ -51,9 +51,6 @@ impl<K: Kernel> Reconciler<K> {
 
     /// Brings the kernel to `desired`. Returns whether anything was done.
     pub async fn bring(&mut self, desired: &KernelState, occasion: Occasion) -> bool {
-        if occasion == Occasion::Inspection {
-            self.look(desired).await;
-        }
         let difference = diff(desired, &self.observed);
         self.unmet = difference.unmet.iter().map(ToString::to_string).collect();
         if difference.ops.is_empty() {
@@ -158,9 +155,14 @@ mod tests {
     async fn settled() -> (KernelState, Reconciler<Fake>) {
         let (desired, kernel) = castor();
         let mut reconciler = Reconciler::new(kernel);
-        while reconciler.bring(&desired, Occasion::Inspection).await {}
+        while inspect(&mut reconciler, &desired).await {}
         assert!(reconciler.reconciled(), "unmet: {:?}", reconciler.unmet());
         (desired, reconciler)
+    }
+
+    async fn inspect(reconciler: &mut Reconciler<Fake>, desired: &KernelState) -> bool {
+        reconciler.look(desired).await;
+        reconciler.bring(desired, Occasion::Inspection).await
     }
 
     #[tokio::test]
@@ -169,7 +171,7 @@ mod tests {
         let writes = reconciler.writes();
         assert!(writes > 0);
         for _ in 0..100 {
-            assert!(!reconciler.bring(&desired, Occasion::Inspection).await);
+            assert!(!inspect(&mut reconciler, &desired).await);
         }
         assert_eq!(reconciler.writes(), writes);
     }
@@ -188,7 +190,7 @@ mod tests {
         for harm in harm {
             harm(&mut reconciler.kernel.state);
             assert_ne!(reconciler.kernel.state, intact);
-            assert!(reconciler.bring(&desired, Occasion::Inspection).await);
+            assert!(inspect(&mut reconciler, &desired).await);
             assert_eq!(reconciler.kernel.state, intact);
         }
     }
@@ -199,7 +201,7 @@ mod tests {
         kernel.refuse(|op| matches!(op, Op::SetRules(_)));
         let mut reconciler = Reconciler::new(kernel);
         for _ in 0..3 {
-            reconciler.bring(&desired, Occasion::Inspection).await;
+            inspect(&mut reconciler, &desired).await;
         }
         assert!(!reconciler.reconciled());
         let claimed = |log: &[Op]| {
@@ -209,7 +211,7 @@ mod tests {
         };
         assert!(!claimed(&reconciler.kernel.log));
         reconciler.kernel.relent();
-        while reconciler.bring(&desired, Occasion::Inspection).await {}
+        while inspect(&mut reconciler, &desired).await {}
         assert!(reconciler.reconciled() && claimed(&reconciler.kernel.log));
     }
 }
