@@ -157,10 +157,12 @@ impl fmt::Display for Tally {
 
 /// The longest time without an answer: between which two answers.
 ///
-/// With requests at a steady pace this is the outage a client sees, at most one pace too long.
+/// With requests at a steady pace this is the outage a client sees, at most one pace too long. The time behind the last
+/// request does not count: only stragglers are answered there.
 pub fn outage(outcomes: &[Outcome]) -> (Moment, Moment) {
-    let mut answers: Vec<Moment> =
-        outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(Outcome::ended).collect();
+    let last = outcomes.iter().map(|outcome| outcome.began).max().unwrap_or_default();
+    let answered = outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(Outcome::ended);
+    let mut answers: Vec<Moment> = answered.filter(|ended| *ended <= last).collect();
     answers.sort_unstable();
     let gaps = answers.windows(2).map(|pair| (pair[0], pair[1]));
     gaps.max_by_key(|(from, to)| to.since(*from)).unwrap_or_default()
@@ -218,7 +220,7 @@ mod tests {
         };
         let answer = |began, took| outcome(began, took, Ok("a".into()));
         let outcomes =
-            [answer(0, 5), outcome(10, 500, Err(Failure::NoConnection)), answer(20, 985), answer(1010, 2)];
+            [answer(0, 5), outcome(10, 500, Err(Failure::NoConnection)), answer(20, 985), answer(1010, 9_000)];
         assert_eq!(outage(&outcomes), (at(5), at(1005)));
         let tally = Tally::of(&outcomes);
         assert_eq!((tally.requests, tally.lost()), (4, 1));
