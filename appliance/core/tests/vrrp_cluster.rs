@@ -142,7 +142,8 @@ impl Cluster {
                     let now = self.now;
                     self.nodes[from].changes.push((now, to, why, silent));
                 }
-                Action::Healed { .. } | Action::NoHeir | Action::Misfit { .. } => {}
+                Action::Healed { .. } | Action::Overslept { .. } | Action::NoHeir | Action::Misfit { .. } => {
+                }
             }
         }
     }

@@ -236,6 +236,10 @@ impl<K: Kernel> Driver<K> {
                 warn!(router = %id, %other, "another master was heard, which yields: announcing again");
                 self.announcer.healed(&id, at);
             }
+            vrrp_thread::Event::Overslept { id, slept, at } => {
+                warn!(router = %id, "this box did not run for {} ms: announcing again", slept.as_millis());
+                self.announcer.healed(&id, at);
+            }
             vrrp_thread::Event::SocketOpen { interface, at } => info!(%interface, %at, "VRRP socket open"),
             vrrp_thread::Event::SocketFailed { interface, error } => {
                 error!(%interface, "VRRP cannot be spoken: {error}");

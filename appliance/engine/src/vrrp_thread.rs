@@ -30,6 +30,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use halcyon_core::config::types::{InstanceId, LinkName};
 use halcyon_core::moment::Moment;
@@ -134,6 +135,15 @@ pub enum Event {
         id: InstanceId,
         /// The other's primary address.
         other: Ipv4Addr,
+        /// When.
+        at: Moment,
+    },
+    /// This box, as master, did not run for longer than others tolerate: announce the addresses again.
+    Overslept {
+        /// Of which virtual router.
+        id: InstanceId,
+        /// Since its last advertisement.
+        slept: Duration,
         /// When.
         at: Moment,
     },

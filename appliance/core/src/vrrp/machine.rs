@@ -4,7 +4,7 @@
 //!                    link up                     Master_Down_Timer
 //!   Init, Fault ───────────────▶ Backup ───────────────────────────▶ Master
 //!        ▲   └── link up, master a moment ago ──────────────────────▶ │ │ │
-//!        │                         ▲      higher priority, asleep      │ │ │
+//!        │                         ▲      higher priority              │ │ │
 //!        │                         ├───────────────────────────────────┘ │ │
 //!        │                         └── an heir took over ◀─ hand-over ───┘ │
 //!        └──────────────── link down, stop ◀───────────────────────────────┘
@@ -15,8 +15,10 @@
 //!
 //! Where it does more than the RFC says:
 //!
-//! - **Asleep.** A master that did not run for `Master_Down_Interval` (a paused virtual machine, a starved thread) has
-//!   been replaced by now if anybody could; it becomes backup before it does anything else.
+//! - **Overslept.** A master that did not run for `Master_Down_Interval` (a paused virtual machine, a starved thread) may
+//!   have been replaced. It advertises and announces again at once: whoever took over meanwhile and ranks higher
+//!   answers within one interval. To wait as backup first would be an outage each time that nobody had taken over, and
+//!   two masters for one interval harm nothing, since no box forwards what a fellow forwarded.
 //! - **Hand-over.** A master that hands over repeats priority 0 but keeps the addresses until an heir advertises, so
 //!   there is no gap; if nobody does within `Master_Down_Interval` and one interval it stays master. Afterwards it holds:
 //!   it does not preempt its heir, whatever the priorities, until [`Event::Release`] or until the heir falls silent.
@@ -201,7 +203,6 @@ impl Instance {
 
     /// Something happened at `now`.
     pub fn handle(&mut self, event: Event, now: Moment) {
-        self.notice_sleep(now);
         match (self.state, event) {
             // §6.4.1 Initialize: the start-up event.
             (State::Init | State::Fault, Event::Link(Link::Up { primary })) => self.start_up(primary, now),
@@ -223,7 +224,10 @@ impl Instance {
             (State::Backup { .. }, Event::HandOver) => {}
 
             // §6.4.3 Active.
-            (State::Master { advert, .. }, Event::Timeout) if now >= advert => self.advertise(advert, now),
+            (State::Master { advert, sent, .. }, Event::Timeout) if now >= advert => {
+                self.notice_sleep(sent, now);
+                self.advertise(advert, now);
+            }
             (State::Master { .. }, Event::Timeout) => {}
             (State::Master { sent, hand_over, .. }, Event::Advert { source, advert }) => {
                 if self.admit(source, &advert) {
@@ -254,13 +258,12 @@ impl Instance {
         }
     }
 
-    /// A master that overslept what others tolerate becomes backup first.
-    fn notice_sleep(&mut self, now: Moment) {
-        let State::Master { sent, .. } = self.state else { return };
+    /// Tells when this box did not run for longer than others tolerate since `sent`.
+    fn notice_sleep(&mut self, sent: Moment, now: Moment) {
         let tolerated = self.settings.master_down(self.settings.interval);
         let slept = now.since(sent);
         if slept > tolerated {
-            self.listen(now, Why::Asleep { slept, tolerated });
+            self.actions.push_back(Action::Overslept { slept, tolerated });
         }
     }
 

@@ -66,13 +66,6 @@ pub enum Why {
         /// Its primary address.
         heir: Ipv4Addr,
     },
-    /// This box did not run for so long that another may have taken over.
-    Asleep {
-        /// Since its last advertisement.
-        slept: Duration,
-        /// What other boxes tolerate.
-        tolerated: Duration,
-    },
     /// The interface has no carrier, or no IPv4 address.
     LinkDown,
     /// The instance was stopped.
@@ -102,12 +95,6 @@ impl fmt::Display for Why {
                 write!(f, "{master} has the same priority {priority} and an address higher than {ours}")
             }
             Self::HandedOver { heir } => write!(f, "handed over to {heir}"),
-            Self::Asleep { slept, tolerated } => write!(
-                f,
-                "this box did not run for {}, others wait no longer than {}",
-                seconds(slept),
-                seconds(tolerated)
-            ),
             Self::LinkDown => f.write_str("the interface has no carrier or no IPv4 address"),
             Self::Stopped => f.write_str("stopped"),
         }

@@ -221,6 +221,7 @@ impl Thread {
                 Action::Changed { from, to, why, silent } => {
                     self.tell(Event::StateChanged { id, from, to, why, silent, at });
                 }
+                Action::Overslept { slept, .. } => self.tell(Event::Overslept { id, slept, at }),
                 Action::Healed { other } => self.tell(Event::Healed { id, other, at }),
                 Action::NoHeir => self.tell(Event::NoHeir { id }),
                 Action::Misfit { source, misfit } => self.tell(Event::Misfit { id, source, misfit }),

@@ -1,6 +1,7 @@
 //! What an instance is told, and what it asks for.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::plan::VrrpState;
@@ -74,6 +75,13 @@ pub enum Action {
     Healed {
         /// Its primary address.
         other: Ipv4Addr,
+    },
+    /// Announce again: this box did not run for so long that another may have taken over.
+    Overslept {
+        /// Since its last advertisement.
+        slept: Duration,
+        /// What other boxes tolerate.
+        tolerated: Duration,
     },
     /// Tell that nobody took over what was to be handed over.
     NoHeir,

@@ -105,6 +105,7 @@ fn brief(actions: &[Action]) -> Vec<String> {
         Action::Send(advert) => format!("send {}", advert.priority),
         Action::Changed { from, to, .. } => format!("{from:?} → {to:?}").to_lowercase(),
         Action::Healed { .. } => "healed".to_owned(),
+        Action::Overslept { .. } => "overslept".to_owned(),
         Action::NoHeir => "no heir".to_owned(),
         Action::Misfit { misfit, .. } => misfit.label().to_owned(),
     };
