@@ -247,6 +247,23 @@ impl Pair {
         bail!("{} did not announce {vip}", member.name)
     }
 
+    /// Waits until nobody has announced the virtual address for two seconds: clients have the director they keep.
+    pub fn wait_settled(&self) -> Result<()> {
+        const QUIET: Duration = Duration::from_secs(2);
+        let deadline = Instant::now() + BOOTS_WITHIN;
+        let (vip, began) = (self.cluster.vip, self.lab.now());
+        while Instant::now() < deadline {
+            let now = self.lab.now();
+            let since = now - QUIET;
+            let quiet = self.lab.with(move |network| network.switch.claims.announced(vip, since).is_none());
+            if quiet && now.since(began) >= QUIET {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("{vip} is announced again and again")
+    }
+
     /// The agent on the box, which test images carry.
     pub fn agent(&self, which: usize) -> Agent {
         Agent::new(&self.lab, self.boxes[which].port, self.cluster.members[which].mac)

@@ -219,8 +219,12 @@ mod tests {
             result,
         };
         let answer = |began, took| outcome(began, took, Ok("a".into()));
-        let outcomes =
-            [answer(0, 5), outcome(10, 500, Err(Failure::NoConnection)), answer(20, 985), answer(1010, 9_000)];
+        let outcomes = [
+            answer(0, 5),
+            outcome(10, 500, Err(Failure::NoConnection)),
+            answer(20, 985),
+            answer(1010, 9_000),
+        ];
         assert_eq!(outage(&outcomes), (at(5), at(1005)));
         let tally = Tally::of(&outcomes);
         assert_eq!((tally.requests, tally.lost()), (4, 1));

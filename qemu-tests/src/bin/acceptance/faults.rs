@@ -85,6 +85,7 @@ fn split_brain(story: &mut Story) -> Result<()> {
             pair.lab.with(|network| network.switch.faults.set(Vec::new()));
             pair.wait_vrrp(1, mark, "backup", Duration::from_secs(10))?;
             pair.wait_master(0)?;
+            pair.wait_settled()?;
             all_answered(story, pair)
         })
     })

@@ -65,17 +65,17 @@ fn engine_dies(story: &mut Story, pair: &mut Pair, agent: &Agent) -> Result<()> 
     pair.requests(200);
     let interval = pair.cluster.master_down_interval(1, &pair.wording);
     wait_quiet(pair, 2 * interval)?;
+    // With short intervals the other box may have been master in between: the engine's start takes its time.
+    pair.wait_master(0)?;
+    let changed = pair.boxes[1].machine()?.report.events().split_off(peer);
+    let changed = changed.iter().filter(|event| event.kind() == "vrrp").count();
     let tally = Tally::of(&stream.stop());
-    story.note(format!("new process {pid}, {tally}"));
+    story.note(format!("new process {pid}, {changed} changes of the other box's state, {tally}"));
     ensure(tally.lost() == 0, || format!("lost requests: {tally}"))?;
     let after = kernel(agent, pair)?;
-    ensure(before == meanwhile && before == after, || {
-        format!("before:\n{before}\nmeanwhile:\n{meanwhile}\nafter:\n{after}")
-    })?;
-    let changed = pair.boxes[1].machine()?.report.events().split_off(peer);
-    let changed: Vec<_> =
-        changed.iter().filter(|event| event.kind() == "vrrp").map(|event| &event.event).collect();
-    ensure(changed.is_empty(), || format!("the other box changed its state: {changed:?}"))?;
+    let untouched = before == meanwhile && before == after;
+    ensure(untouched, || format!("before:\n{before}\nmeanwhile:\n{meanwhile}\nafter:\n{after}"))?;
+    ensure(changed == 0 || interval < BACK_WITHIN, || "the other box took over".into())?;
     crossings(story, pair)
 }
 
