@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result, bail};
 
 use crate::kmod::closure;
+use crate::kmod::devices::{self, PROMISED};
 use crate::kmod::modinfo::Catalogue;
 use crate::kmod::wanted::{UNWANTED, WANTED};
 use crate::manifest::{Manifest, Product};
@@ -53,6 +54,7 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         Catalogue::read(&modules, &cache.join(format!("modules-{release}_{kernel_version}.json")))?;
     let taken = closure::close(&catalogue, WANTED, UNWANTED)?;
     let firmware = firmware::collect(&packages, &catalogue, &taken)?;
+    let devices = devices::resolve(PROMISED, &catalogue, &taken, &firmware)?;
     let tree = rootfs::assemble(&Pieces {
         packages: &packages,
         modules: &modules,
@@ -103,6 +105,7 @@ pub(crate) fn image(options: &Options) -> Result<()> {
             .map(|name| Ok(((*name).to_owned(), Product::of(&out.join(name))?)))
             .collect::<Result<_>>()?,
         modules: taken.iter().map(|name| (name.as_str(), catalogue.modules[name].path.as_str())).collect(),
+        devices: &devices,
         firmware_absent: &firmware.absent,
         firmware_present: firmware.present.keys().map(String::as_str).collect(),
         files: &files,

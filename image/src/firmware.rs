@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::glob;
 use crate::kmod::modinfo::Catalogue;
 use crate::packages::Packages;
 use crate::unpacked::files_below;
@@ -32,13 +33,12 @@ pub(crate) fn collect(
     let mut firmware = Firmware::default();
     for name in taken {
         for pattern in &catalogue.modules[name].firmware {
-            let before = firmware.present.len();
             let mut found = false;
             for (path, host) in select(&available, pattern) {
                 found = true;
                 firmware.present.insert(path.clone(), host.clone());
             }
-            if !found && firmware.present.len() == before {
+            if !found {
                 firmware.absent.entry(pattern.clone()).or_default().push(name.clone());
             }
         }
@@ -69,18 +69,7 @@ fn select<'a>(
     available
         .range(prefix.to_owned()..)
         .take_while(move |(name, _)| name.starts_with(prefix))
-        .filter(move |(name, _)| glob(pattern.as_bytes(), name.as_bytes()))
-}
-
-/// `*` stands for any characters, also `/`, as in the kernel's own tools.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skip| glob(rest, &text[skip..])),
-        Some((byte, rest)) => {
-            text.split_first().is_some_and(|(first, tail)| first == byte && glob(rest, tail))
-        }
-    }
+        .filter(move |(name, _)| glob::matches(pattern, name))
 }
 
 #[cfg(test)]

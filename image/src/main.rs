@@ -29,6 +29,7 @@ mod disk;
 mod manifest;
 
 mod digest;
+mod glob;
 mod tool;
 
 use std::path::PathBuf;

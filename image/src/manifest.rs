@@ -9,12 +9,21 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::digest;
+use crate::kmod::devices::Kept;
 use crate::packages::Package;
 use crate::tool::{output, tool};
 
 /// The host packages whose programs shape the products.
-const HOST_PACKAGES: &[&str] =
-    &["dpkg", "grub-common", "grub-efi-amd64-bin", "grub-pc-bin", "mtools", "squashfs-tools", "xz-utils"];
+const HOST_PACKAGES: &[&str] = &[
+    "dpkg",
+    "e2fsprogs",
+    "grub-common",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
+    "mtools",
+    "squashfs-tools",
+    "xz-utils",
+];
 
 /// The manifest.
 #[derive(Debug, Serialize)]
@@ -31,6 +40,8 @@ pub(crate) struct Manifest<'a> {
     pub(crate) products: BTreeMap<String, Product>,
     /// Kernel modules in the image, by name, with their paths below `/lib/modules/VERSION/`.
     pub(crate) modules: BTreeMap<&'a str, &'a str>,
+    /// Hardware that the image promises to drive, by PCI id.
+    pub(crate) devices: &'a BTreeMap<String, Kept>,
     /// Firmware that no package holds, with the modules that may ask for it.
     pub(crate) firmware_absent: &'a BTreeMap<String, Vec<String>>,
     /// Firmware in the image, below `/lib/firmware/`.
