@@ -43,8 +43,10 @@ const SETTLING: Duration = Duration::from_millis(50);
 const VOLUME: Duration = Duration::from_secs(4);
 /// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
 const VOLUMES: Duration = Duration::from_secs(60);
-/// What a fellow director needs, beside its skew time, to take over and to check this box once.
+/// What a fellow director may need, beside its skew time, to take over.
 const TAKEOVER: Duration = Duration::from_millis(400);
+/// What it may need, once it has taken over, to check this box.
+const CHECKING: Duration = Duration::from_millis(300);
 
 /// Everything that the engine is.
 pub struct Driver<K> {
@@ -452,33 +454,55 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Leaves in order: fellow directors' checks fail from now on, then everything is given up by priority 0, then the
-    /// addresses go, while applications still run. A fellow that takes over checks this box at once and finds it gone
-    /// before it is.
+    /// Leaves in order: fellow directors' checks of this box fail from now on, then everything is handed over, and the
+    /// addresses go when an heir is heard, while applications still run. The heir checks this box at once and finds it
+    /// gone before it is.
     async fn leave(mut self, sources: &mut Sources) {
         info!("leaving");
-        let now = clock::now();
         let patience = self.patience();
-        self.node.handle(node::Event::Leaving, now);
+        self.node.handle(node::Event::Leaving, clock::now());
         self.replan();
         self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
-        let was_master = self.node.view().vrrp.values().any(|state| *state == VrrpState::Master);
-        let Self { vrrp, .. } = &mut self;
-        if vrrp.send(Command::Stop).is_err() {
-            error!("the VRRP thread cannot be stopped in order");
+        let was_master = self.is_master();
+        if was_master {
+            self.command(Command::HandOver);
+            self.listen_for(sources, patience, |driver, event| {
+                matches!(event, vrrp_thread::Event::NoHeir { .. }) || !driver.is_master()
+            })
+            .await;
         }
-        while let Ok(Some(event)) = timeout(Duration::from_secs(1), sources.vrrp.recv()).await {
-            self.vrrp(event);
-        }
+        self.command(Command::Stop);
+        // The thread closes its end when it is done.
+        self.listen_for(sources, Duration::from_secs(1), |_, _| false).await;
         self.replan();
         self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
         if was_master {
-            sleep(patience).await;
+            sleep(CHECKING).await;
         }
         info!("left");
     }
 
-    /// How long a fellow director takes, at most, to take over after priority 0 and to check this box.
+    /// Takes what VRRP tells until `enough` says so, for `limit` at most.
+    async fn listen_for(
+        &mut self,
+        sources: &mut Sources,
+        limit: Duration,
+        enough: impl Fn(&Self, &vrrp_thread::Event) -> bool,
+    ) {
+        let deadline = clock::now() + limit;
+        while let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await {
+            self.vrrp(event.clone());
+            if enough(self, &event) {
+                return;
+            }
+        }
+    }
+
+    fn is_master(&self) -> bool {
+        self.node.view().vrrp.values().any(|state| *state == VrrpState::Master)
+    }
+
+    /// How long a fellow director takes, at most, to take over after priority 0.
     fn patience(&self) -> Duration {
         let config = self.node.config();
         let me = self.node.me();
@@ -487,7 +511,7 @@ impl<K: Kernel> Driver<K> {
             fellows
                 .map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
         });
-        skews.max().map_or(Duration::ZERO, |skew| skew + TAKEOVER)
+        skews.max().map_or(Duration::ZERO, |skew| skew * 2 + TAKEOVER)
     }
 }
 
