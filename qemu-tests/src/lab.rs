@@ -22,6 +22,7 @@ use crate::client::host::Host;
 use crate::client::load::{Load, Running};
 use crate::client::talk::{Outcome, Request};
 use crate::plug::Plug;
+use crate::pulse::Pulse;
 use crate::seed::Seed;
 use crate::switch::frame::Mac;
 use crate::switch::{PortId, Role, Switch};
@@ -52,6 +53,7 @@ pub struct Lab {
     commands: Option<mpsc::Sender<Command>>,
     wake: UnixStream,
     clock: Clock,
+    pulse: Pulse,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,7 +81,8 @@ impl Lab {
             .name("network".into())
             .spawn(move || network.run(&inbox, woken))
             .context("a thread for the network")?;
-        Ok(Self { commands: Some(commands), wake, clock, thread: Some(thread) })
+        let pulse = Pulse::start(clock).context("a thread for the pulse")?;
+        Ok(Self { commands: Some(commands), wake, clock, pulse, thread: Some(thread) })
     }
 
     /// The lab's clock.
@@ -90,6 +93,11 @@ impl Lab {
     /// The moment it is.
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// How long the test host stood still between two moments.
+    pub fn stalled(&self, from: Moment, to: Moment) -> Duration {
+        self.pulse.stalled(from, to)
     }
 
     /// Runs `work` on the network thread and waits for its result.

@@ -14,6 +14,7 @@ pub mod keepalived;
 pub mod lab;
 pub mod pair;
 pub mod plug;
+pub mod pulse;
 pub mod seed;
 pub mod switch;
 pub mod vm;

@@ -247,6 +247,12 @@ impl Pair {
         bail!("{} did not announce {vip}", member.name)
     }
 
+    /// The longest that something may take which takes `interval` by the standard: a tenth and 50 ms more for the emulated
+    /// machine, and the time that the test host itself stood still meanwhile.
+    pub fn allowed(&self, interval: Duration, from: Moment, to: Moment) -> Duration {
+        interval + interval / 10 + Duration::from_millis(50) + self.lab.stalled(from, to)
+    }
+
     /// Waits until nobody has announced the virtual address for two seconds: clients have the director they keep.
     pub fn wait_settled(&self) -> Result<()> {
         const QUIET: Duration = Duration::from_secs(2);

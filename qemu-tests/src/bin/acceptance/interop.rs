@@ -95,7 +95,7 @@ fn takes_over(story: &mut Story, pair: &mut Pair, which: usize) -> Result<()> {
         took.as_millis(),
         interval.as_millis()
     ));
-    let limit = interval + interval / 10 + Duration::from_millis(50);
+    let limit = pair.allowed(interval, last, announced);
     ensure(took <= limit, || format!("{} ms, {} ms allowed", took.as_millis(), limit.as_millis()))?;
     let tally = Tally::of(&pair.requests(40));
     ensure(tally.lost() == 0, || tally.to_string())

@@ -19,7 +19,7 @@ use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::seed::{Seed, VARIABLE};
 
 use crate::picture::{Canvas, Scene};
-use crate::promises::Promises;
+use crate::promises::{Moments, Promises};
 
 /// Between two requests.
 const PACE: Duration = Duration::from_millis(25);
@@ -115,8 +115,10 @@ fn play(pair: &mut Pair, show: &mut Show) -> Result<Promises> {
     let outcomes = show.stream.take().map(Stream::stop).unwrap_or_default();
     let crossings = pair.lab.with(|network| network.switch.crossings.summary().clone());
     let complaints = pair.lab.with(|network| network.switch.adverts.complaints().len());
-    let allowed = pair.cluster.master_down_interval(1, &pair.wording);
-    Ok(Promises::judge(&outcomes, [cut, taken, back], last_advert, allowed, PACE, &crossings, complaints))
+    let interval = pair.cluster.master_down_interval(1, &pair.wording);
+    let allowed = pair.allowed(interval, last_advert, taken);
+    let moments = Moments { last_advert, cut, taken, back };
+    Ok(Promises::judge(&outcomes, &moments, allowed, PACE, &crossings, complaints))
 }
 
 fn is_ready(pair: &mut Pair, which: usize) -> Result<bool> {
