@@ -11,6 +11,10 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// Processes a unit may have: far above what a server needs, far below what stops the machine.
 const PIDS_MAX: &str = "4096";
 
+/// Shares of the processor when all want it: an application in a loop must not make the engine late.
+const WEIGHT_CRITICAL: &str = "2000";
+const WEIGHT_ORDINARY: &str = "100";
+
 /// Lets units have limits.
 pub(crate) fn enable_controllers() -> io::Result<()> {
     fs::write(Path::new(ROOT).join("cgroup.subtree_control"), "+memory +pids +cpu")
@@ -26,6 +30,7 @@ pub(crate) fn prepare(unit: &Unit) -> io::Result<File> {
         fs::write(directory.join("memory.oom.group"), "1")?;
     }
     fs::write(directory.join("pids.max"), PIDS_MAX)?;
+    fs::write(directory.join("cpu.weight"), if unit.critical { WEIGHT_CRITICAL } else { WEIGHT_ORDINARY })?;
     OpenOptions::new().write(true).open(directory.join("cgroup.procs"))
 }
 

@@ -1,8 +1,8 @@
 //! The unit `devices`: loads drivers for the hardware that is there and for what is plugged in later.
 //!
 //! A driver may look for its hardware for seconds inside the system call that loads it, so this is a process of its own
-//! and never PID 1. It holds `CAP_SYS_MODULE` and nothing else. What the engine needs comes first: network ports,
-//! disks and the kernel's load balancer; then it says that it is ready, and goes on with the rest at low priority.
+//! and never PID 1. It holds `CAP_SYS_MODULE` and nothing else. What the engine needs comes first: network ports and
+//! the kernel's load balancer; then it says that it is ready, and goes on: packet rules, disks, at leisure all the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,19 +16,24 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::modules::load::Loader;
 use crate::uevent::{News, Uevents};
 
-/// PCI base classes of the first round: mass storage and network controllers.
-const FIRST_CLASSES: &[&str] = &["0x01", "0x02"];
+/// The PCI base class of network controllers, as the beginning of a device's `class`.
+const NETWORK: &str = "0x02";
 
-/// Buses whose few devices are looked at in the first round.
-const FIRST_BUSES: &[&str] = &["/sys/bus/virtio/devices", "/sys/bus/vmbus/devices", "/sys/bus/xen/devices"];
+/// Of mass storage controllers, whose drivers may look for disks for seconds.
+const STORAGE: &str = "0x01";
 
-/// What the engine uses in its first second. Everything else that the kernel wants it asks for by itself.
-const FIRST_MODULES: &[&str] = &["ip_vs", "nf_tables"];
+/// Virtual machines' own buses: few devices, quick drivers.
+const VIRTUAL_BUSES: &[&str] = &["/sys/bus/virtio/devices", "/sys/bus/vmbus/devices", "/sys/bus/xen/devices"];
+
+/// What the engine looks for when it starts. Everything else that the kernel wants it asks for by itself.
+const FIRST_MODULES: &[&str] = &["ip_vs"];
+
+/// What its first plan uses.
+const SECOND_MODULES: &[&str] = &["nf_tables", "nft_socket"];
 
 /// Loaded at leisure: what would otherwise be asked for in the middle of a change.
 const LATER_MODULES: &[&str] = &[
     "nft_ct",
-    "nft_socket",
     "nft_log",
     "nft_limit",
     "nft_reject_inet",
@@ -64,28 +69,30 @@ pub(crate) fn run() -> ExitCode {
     // Before the first look, so that nothing that appears meanwhile is missed.
     let uevents = Uevents::subscribe().inspect_err(|error| eprintln!("no news of devices: {error}")).ok();
     let mut seen = BTreeSet::new();
-    // A controller's driver brings further devices; its own driver is then in the next round.
-    loop {
-        let new: BTreeSet<String> = first_devices().difference(&seen).cloned().collect();
-        if new.is_empty() {
-            break;
-        }
-        tell(loader.load_for(&new));
-        seen.extend(new);
-    }
-    for module in FIRST_MODULES {
-        tell(loader.load(module));
-    }
+    rounds(&mut loader, &mut seen, &[NETWORK]);
+    FIRST_MODULES.iter().for_each(|module| tell(loader.load(module)));
     ready();
+    SECOND_MODULES.iter().for_each(|module| tell(loader.load(module)));
+    rounds(&mut loader, &mut seen, &[NETWORK, STORAGE]);
     let _ = rustix::process::nice(10);
-    for module in LATER_MODULES.iter().filter(|module| loader.knows(module)).collect::<Vec<_>>() {
-        tell(loader.load(module));
-    }
+    LATER_MODULES.iter().for_each(|module| tell(loader.load(module)));
     coldplug(&mut loader, &mut seen);
     if let Some(uevents) = uevents {
         hotplug(&mut loader, &mut seen, &uevents);
     }
     ExitCode::SUCCESS
+}
+
+/// Loads drivers for controllers of these classes and for what appears behind them.
+fn rounds(loader: &mut Loader, seen: &mut BTreeSet<String>, classes: &[&str]) {
+    loop {
+        let new: BTreeSet<String> = controllers(classes).difference(seen).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        tell(loader.load_for(&new));
+        seen.extend(new);
+    }
 }
 
 fn hotplug(loader: &mut Loader, seen: &mut BTreeSet<String>, uevents: &Uevents) {
@@ -123,15 +130,15 @@ fn coldplug(loader: &mut Loader, seen: &mut BTreeSet<String>) {
     }
 }
 
-fn first_devices() -> BTreeSet<String> {
+fn controllers(classes: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for device in entries("/sys/bus/pci/devices") {
         let class = fs::read_to_string(device.join("class")).unwrap_or_default();
-        if FIRST_CLASSES.iter().any(|first| class.starts_with(first)) || is_virtio(&device) {
+        if classes.iter().any(|wanted| class.starts_with(wanted)) || is_virtio(&device) {
             found.extend(modalias(&device));
         }
     }
-    for bus in FIRST_BUSES {
+    for bus in VIRTUAL_BUSES {
         found.extend(entries(bus).iter().filter_map(|device| modalias(device)));
     }
     found

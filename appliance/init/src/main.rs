@@ -2,8 +2,7 @@
 //!
 //! | started as | role |
 //! |---|---|
-//! | process 1 in the initramfs | [`early`]: mount the root image, continue in it |
-//! | process 1 in the root | [`pid1`]: boot the rest, supervise units for ever |
+//! | process 1 | [`early`]: mount the root image; then [`pid1`]: boot the rest, supervise units for ever |
 //! | `init devices` | [`devices`]: drivers for the hardware |
 //! | `init logd` | [`logd`]: the log |
 //! | `init -q -- NAME` | [`modprobe`]: the kernel wants a module |
@@ -64,16 +63,14 @@ fn main() -> ExitCode {
 }
 
 fn first_process() -> ! {
-    let started = std::env::var(early::STARTED).ok().and_then(|nanos| nanos.parse().ok());
-    match started {
-        Some(nanos) => pid1::run(Duration::from_nanos(nanos)),
-        None if std::path::Path::new(early::IMAGE).exists() => {
-            let why = early::run(boot_clock());
-            shutdown::give_up(&why)
-        }
-        // A root that was mounted by something else.
-        None => pid1::run(boot_clock()),
+    let started = boot_clock();
+    // Without an image beside us the root was mounted by something else.
+    if std::path::Path::new(early::IMAGE).exists()
+        && let Err(why) = early::enter_root()
+    {
+        shutdown::give_up(&why);
     }
+    pid1::run(started)
 }
 
 fn boot_clock() -> Duration {

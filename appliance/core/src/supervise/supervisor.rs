@@ -21,7 +21,7 @@ use crate::moment::Moment;
 use crate::report;
 
 /// How long a unit that announces its readiness may hold up those after it.
-pub const READY_LIMIT: Duration = Duration::from_secs(60);
+pub const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// From TERM to KILL for a unit that stops first: it hands its work over and drains meanwhile.
 pub const FIRST_GRACE: Duration = Duration::from_secs(5);

@@ -96,7 +96,7 @@ impl Index {
     }
 
     /// Whether a name is known at all, as a file or as a part of the kernel.
-    pub(crate) fn knows(&self, name: &str) -> bool {
+    fn knows(&self, name: &str) -> bool {
         let name = normal(name);
         self.files.contains_key(&name) || self.builtin.contains(&name)
     }

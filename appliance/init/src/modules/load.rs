@@ -58,11 +58,6 @@ impl Loader {
         let modules = self.index.of_aliases(modaliases);
         modules.iter().flat_map(|module| self.load(module)).collect()
     }
-
-    /// Whether there is such a module, as a file or in the kernel.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        self.index.knows(name)
-    }
 }
 
 /// The command line's parameters for one module.
