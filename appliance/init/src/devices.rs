@@ -77,6 +77,7 @@ pub(crate) fn run() -> ExitCode {
     let _ = rustix::process::nice(10);
     LATER_MODULES.iter().for_each(|module| tell(loader.load(module)));
     coldplug(&mut loader, &mut seen);
+    tell_loaded(&mut loader);
     if let Some(uevents) = uevents {
         hotplug(&mut loader, &mut seen, &uevents);
     }
@@ -113,6 +114,7 @@ fn hotplug(loader: &mut Loader, seen: &mut BTreeSet<String>, uevents: &Uevents) 
         if !wanted.is_empty() {
             tell(loader.load_for(&wanted));
         }
+        tell_loaded(loader);
     }
 }
 
@@ -172,6 +174,13 @@ fn entries(directory: &str) -> Vec<std::path::PathBuf> {
     let mut paths: Vec<_> = list.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths
+}
+
+fn tell_loaded(loader: &mut Loader) {
+    let news = loader.news();
+    if !news.is_empty() {
+        eprintln!("drivers and protocols loaded: {}", news.join(" "));
+    }
 }
 
 fn tell(problems: Vec<String>) {

@@ -18,6 +18,8 @@ pub(crate) struct Loader {
     index: Index,
     parameters: Vec<(String, String)>,
     loaded: BTreeSet<String>,
+    /// Loaded since the last [`Loader::news`], in order.
+    news: Vec<String>,
 }
 
 impl Loader {
@@ -30,7 +32,13 @@ impl Loader {
         let index =
             Index::new(&dep, text("modules.alias"), &text("modules.softdep"), &text("modules.builtin"));
         let cmdline = CommandLine::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-        Ok(Self { directory, index, parameters: cmdline.parameters, loaded: BTreeSet::new() })
+        Ok(Self {
+            directory,
+            index,
+            parameters: cmdline.parameters,
+            loaded: BTreeSet::new(),
+            news: Vec::new(),
+        })
     }
 
     /// Loads a module by name or alias, with all it needs. The problems, if any, one sentence each.
@@ -43,6 +51,7 @@ impl Loader {
             let options = options(&self.parameters, &name);
             match insert(&self.directory.join(&file), &options) {
                 Ok(()) => {
+                    self.news.push(name.clone());
                     self.loaded.insert(name);
                 }
                 // No such device: a driver that looks for its hardware by itself and finds none.
@@ -51,6 +60,11 @@ impl Loader {
             }
         }
         problems
+    }
+
+    /// The modules loaded since this was last asked.
+    pub(crate) fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 
     /// Loads what these modaliases ask for.
