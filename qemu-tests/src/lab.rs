@@ -95,7 +95,12 @@ impl Lab {
         self.clock.now()
     }
 
-    /// How long the test host stood still between two moments.
+    /// Watches the emulated machine in this process, for [`Lab::stalled`].
+    pub fn watch(&self, process: u32) {
+        self.pulse.watch(process);
+    }
+
+    /// How long the test host kept us or a machine waiting between two moments.
     pub fn stalled(&self, from: Moment, to: Moment) -> Duration {
         self.pulse.stalled(from, to)
     }

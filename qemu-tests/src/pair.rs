@@ -112,6 +112,7 @@ impl Pair {
         }
         let machine =
             Vm::start(&station.hardware, station.starts, self.run.path(), &self.logs, self.lab.clock())?;
+        self.lab.watch(machine.process());
         station.starts += 1;
         station.machine = Some(machine);
         Ok(())
@@ -123,7 +124,7 @@ impl Pair {
         self.power_on(1)?;
         self.wait_ready(0)?;
         self.wait_ready(1)?;
-        self.wait_balanced()
+        self.wait_serving()
     }
 
     /// Cuts the power of the box; when.
@@ -191,6 +192,14 @@ impl Pair {
         self.wait_served_by(&names)
     }
 
+    /// Waits until the first box is the only master, every client knows it, and both boxes answer.
+    pub fn wait_serving(&mut self) -> Result<()> {
+        self.wait_vrrp(0, 0, "master", BOOTS_WITHIN)?;
+        self.wait_master(0)?;
+        self.wait_settled()?;
+        self.wait_balanced()
+    }
+
     /// Waits until exactly these boxes answer at the virtual address.
     pub fn wait_served_by(&self, names: &[&str]) -> Result<()> {
         let deadline = Instant::now() + BOOTS_WITHIN;
@@ -247,8 +256,27 @@ impl Pair {
         bail!("{} did not announce {vip}", member.name)
     }
 
+    /// The moments from `since` on at which the virtual address moved: announced by another box than before.
+    pub fn moves(&self, since: Moment) -> Vec<Moment> {
+        let vip = self.cluster.vip;
+        let claims: Vec<_> = self.lab.with(move |network| {
+            let announced = network.switch.claims.of(vip, Moment::ZERO).filter(|claim| claim.announcement);
+            announced.map(|claim| (claim.at, claim.mac)).collect()
+        });
+        let changes = claims.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1].0);
+        changes.filter(|at| *at >= since).collect()
+    }
+
+    /// The requests that failed, but for those under way while the virtual address moved: their first half was another
+    /// director's.
+    pub fn lost(&self, outcomes: &[Outcome]) -> Vec<Outcome> {
+        let moves = self.moves(Moment::ZERO);
+        let under_way = |one: &Outcome| moves.iter().any(|at| (one.began..=one.ended()).contains(at));
+        outcomes.iter().filter(|one| one.result.is_err() && !under_way(one)).cloned().collect()
+    }
+
     /// The longest that something may take which takes `interval` by the standard: a tenth and 50 ms more for the emulated
-    /// machine, and the time that the test host itself stood still meanwhile.
+    /// machine, and the time that the test host kept it waiting.
     pub fn allowed(&self, interval: Duration, from: Moment, to: Moment) -> Duration {
         interval + interval / 10 + Duration::from_millis(50) + self.lab.stalled(from, to)
     }

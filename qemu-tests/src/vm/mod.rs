@@ -84,6 +84,11 @@ impl Vm {
         &self.name
     }
 
+    /// QEMU's process.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// When QEMU was started.
     pub fn started(&self) -> Moment {
         self.started

@@ -94,6 +94,11 @@ impl Promises {
         Self { facts, list }
     }
 
+    /// Adds a fact that no promise hangs on.
+    pub(crate) fn note(&mut self, fact: String) {
+        self.facts.push(fact);
+    }
+
     /// True when every promise held.
     pub(crate) fn held(&self) -> bool {
         self.list.iter().all(|(held, _)| *held)
