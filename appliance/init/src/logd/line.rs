@@ -18,11 +18,13 @@ pub(super) fn of_entry(entry: &Entry, sender: &Sender, time: Duration) -> String
     format(sender, entry.level(), &entry.text(), time)
 }
 
-/// The line of one record of `/dev/kmsg`, `priority,sequence,microseconds,…;message`; `None` for what is not worth
-/// keeping: everything milder than a warning, but for news of firmware.
-pub(super) fn of_kernel(record: &str, time: Duration) -> Option<String> {
+/// The line of one record of `/dev/kmsg`, `priority,sequence,microseconds,…;message` (`Documentation/ABI/testing/dev-kmsg`);
+/// `boot` is when the machine started, since 1970. `None` for what is not worth keeping: everything milder than a
+/// warning, but for news of firmware.
+pub(super) fn of_kernel(record: &str, boot: Duration) -> Option<String> {
     let (header, message) = record.split_once(';')?;
-    let priority: u32 = header.split(',').next()?.parse().ok()?;
+    let mut numbers = header.split(',').map(|field| field.parse::<u64>().ok());
+    let (priority, _sequence, micros) = (numbers.next()??, numbers.next()??, numbers.next()??);
     let message = message.lines().next().unwrap_or_default();
     let level = match priority % 8 {
         0..=3 => Level::Error,
@@ -31,8 +33,12 @@ pub(super) fn of_kernel(record: &str, time: Duration) -> Option<String> {
         _ => return None,
     };
     // Facility 0 is the kernel's own; others are programs' that write there because the log is not up.
+    if priority / 8 != 0 {
+        return None;
+    }
     let clean: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    (priority / 8 == 0).then(|| format(&Sender { unit: "kernel".to_owned(), pid: 0 }, level, &clean, time))
+    let kernel = Sender { unit: "kernel".to_owned(), pid: 0 };
+    Some(format(&kernel, level, &clean, boot.saturating_add(Duration::from_micros(micros))))
 }
 
 fn format(sender: &Sender, level: Level, message: &str, time: Duration) -> String {
@@ -89,8 +95,8 @@ mod tests {
     fn of_the_kernels_records_trouble_and_firmware_are_kept() {
         let line = |record| of_kernel(record, Duration::ZERO);
         assert_eq!(
-            line("3,1,5,-;disk died\n KEY=x").as_deref(),
-            Some("1970-01-01T00:00:00.000Z kernel ERROR disk died")
+            line("3,1,5000,-;disk died\n KEY=x").as_deref(),
+            Some("1970-01-01T00:00:00.005Z kernel ERROR disk died")
         );
         assert_eq!(line("6,1,5,-;usb 1-1: new device"), None);
         assert!(line("6,1,5,-;bnx2: loading firmware").is_some());

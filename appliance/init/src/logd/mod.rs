@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 use halcyon_core::journal::Entry;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, SealFlags};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::cgroup;
 use crate::inbox::{Inbox, Letter};
@@ -97,7 +98,7 @@ impl Logd {
             match file.read(&mut buffer) {
                 Ok(length) => {
                     let record = String::from_utf8_lossy(&buffer[..length]);
-                    if let Some(line) = line::of_kernel(&record, now()) {
+                    if let Some(line) = line::of_kernel(&record, boot()) {
                         self.ring.push(line);
                     }
                 }
@@ -139,6 +140,13 @@ fn sender_of(letter: &Letter<'_>, entry: &Entry) -> Sender {
     let unit =
         cgroup::unit_of(pid).or_else(|| entry.get("SYSLOG_IDENTIFIER").map(|name| format!("({name})")));
     Sender { unit: unit.unwrap_or_else(|| "(unknown)".to_owned()), pid }
+}
+
+/// When the machine started, since 1970. The kernel stamps its records on the monotonic clock.
+fn boot() -> Duration {
+    let up = clock_gettime(ClockId::Monotonic);
+    let up = Duration::new(u64::try_from(up.tv_sec).unwrap_or(0), u32::try_from(up.tv_nsec).unwrap_or(0));
+    now().saturating_sub(up)
 }
 
 fn now() -> Duration {
