@@ -9,7 +9,7 @@ use halcyon_core::moment::Moment;
 use halcyon_qemu_tests::client::load::{Tally, outage};
 use halcyon_qemu_tests::client::talk::Outcome;
 use halcyon_qemu_tests::draw::Wording;
-use halcyon_qemu_tests::pair::Pair;
+use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 
 use crate::case::{Case, Story, ensure};
 use crate::tables;
@@ -151,6 +151,7 @@ fn comes_back(story: &mut Story, pair: &mut Pair) -> Result<()> {
     let stream = pair.stream(PACE);
     pair.power_on(0)?;
     pair.wait_ready(0)?;
+    pair.wait_vrrp(0, 0, "master", BOOTS_WITHIN)?;
     pair.announced(0, back)?;
     pair.wait_serving()?;
     let outcomes = stream.stop();
