@@ -18,6 +18,7 @@ use crate::lab::{Lab, Stream};
 use crate::seed::Seed;
 use crate::switch::PortId;
 use crate::vm::hardware::{Access, Bus, Card, CardModel, Disk, Hardware, Start};
+use crate::vm::report::Reported;
 use crate::vm::{RunDirectory, Vm};
 use crate::volume;
 
@@ -149,15 +150,12 @@ impl Pair {
         self.boxes[which].machine()?.qmp().set_link(0, plugged)
     }
 
-    /// Waits until the box says that its first plan is applied.
+    /// Waits until the box says that its first plan as this member is applied. It may say before that it is unconfigured:
+    /// a USB stick takes its time.
     pub fn wait_ready(&mut self, which: usize) -> Result<()> {
         let name = self.cluster.members[which].name.clone();
-        let machine = self.boxes[which].machine()?;
-        let ready = machine.report.expect("ready", BOOTS_WITHIN, |event| event.kind() == "ready")?;
-        if ready.text("member") != name {
-            bail!("{name} came up as {}", ready.event);
-        }
-        Ok(())
+        let ready = |event: &Reported| event.kind() == "ready" && event.text("member") == name;
+        self.boxes[which].machine()?.report.expect("ready", BOOTS_WITHIN, ready).map(drop)
     }
 
     /// Waits until the box says that its virtual router is in `state`, from the `mark`-th event on.
