@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
-/// Orphans of [`orphans`].
-const ORPHANS: usize = 1_000;
+/// Parents that [`orphans`] starts one after the other, and children that each leaves behind.
+const PARENTS: usize = 20;
+const CHILDREN: usize = 50;
 
 /// The kernel parameter that lets units misbehave; most tests want them quiet.
 const WANTED: &str = "test.misfits";
@@ -22,13 +23,15 @@ pub(crate) fn be(kind: &str) -> Result<()> {
     match kind {
         "orphans" => orphans(),
         "orphan" => {
-            // Outlives its parent by a moment, so that it is PID 1's to reap.
-            std::thread::sleep(Duration::from_millis(200));
+            // Outlives its parent, so that it is PID 1's to reap.
+            std::thread::sleep(Duration::from_secs(1));
             Ok(())
         }
         "parent" => {
-            // Dies at once and leaves its child behind.
-            myself("orphan")?.spawn().context("an orphan")?;
+            // Dies at once and leaves its children behind.
+            for _ in 0..CHILDREN {
+                myself("orphan")?.spawn().context("an orphan")?;
+            }
             Ok(())
         }
         "deaf" => deaf(),
@@ -40,10 +43,10 @@ pub(crate) fn be(kind: &str) -> Result<()> {
 
 /// Leaves a thousand orphans behind, then idles.
 fn orphans() -> Result<()> {
-    for _ in 0..ORPHANS {
+    for _ in 0..PARENTS {
         myself("parent")?.status().context("a parent")?;
     }
-    println!("left {ORPHANS} orphans behind");
+    println!("left {} orphans behind", PARENTS * CHILDREN);
     forever()
 }
 
