@@ -44,6 +44,8 @@ pub enum Event {
     },
     /// The neighbour table, as far as it knows addresses: link, address, MAC.
     Neighbours(BTreeSet<(LinkName, IpAddr, Mac)>),
+    /// A link of this box became usable: what failed for want of it is tried again at once.
+    Connected,
     /// This box is about to stop.
     Leaving,
     /// Time passed.
@@ -165,6 +167,11 @@ impl Node {
                 }
                 self.learn();
             }
+            Event::Connected => {
+                for checker in self.checkers.values_mut().filter(|c| c.health() != Health::Up) {
+                    checker.recheck(now);
+                }
+            }
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
@@ -188,6 +195,17 @@ impl Node {
     pub fn plan(&self) -> Plan {
         let nobody: MemberName = "unconfigured".parse().expect("lower-case letters make a name");
         plan::plan(&self.config, self.me.as_ref().unwrap_or(&nobody), &self.view)
+    }
+
+    /// Whether this box has somewhere to send what it would be asked for: a healthy server for every service. A director
+    /// that preempts before that refuses what its fellow would have served.
+    pub fn can_direct(&self) -> bool {
+        self.config.services.values().all(|service| {
+            let healthy = |server: &ServerName| {
+                self.view.health.get(&(service.name.clone(), server.clone())) == Some(&Health::Up)
+            };
+            service.check.is_none() || service.servers.keys().any(healthy)
+        })
     }
 
     /// The configuration in force; empty before the first.
@@ -336,6 +354,19 @@ mod tests {
         assert!(in_table(&node).is_empty(), "nothing is in before its first check");
         assert_eq!(answer(&mut node, &["castor"], at(1)), BOTH);
         assert_eq!(in_table(&node), ["192.168.0.236"]);
+    }
+
+    #[test]
+    fn a_box_can_direct_once_a_server_of_every_service_is_healthy_and_a_usable_link_speeds_that_up() {
+        let mut node = castor();
+        assert!(!node.can_direct());
+        assert_eq!(answer(&mut node, &[], at(1)), BOTH, "the network is not there yet");
+        assert!(answer(&mut node, &BOTH, at(2)).is_empty(), "and the next check is an interval away");
+        node.handle(Event::Connected, at(3));
+        assert_eq!(answer(&mut node, &["pollux"], at(3)), BOTH);
+        assert!(node.can_direct());
+        node.handle(Event::Connected, at(4));
+        assert_eq!(answer(&mut node, &BOTH, at(4)), ["castor"], "a healthy server is left alone");
     }
 
     #[test]

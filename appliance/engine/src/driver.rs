@@ -43,6 +43,9 @@ const SETTLING: Duration = Duration::from_millis(50);
 const VOLUME: Duration = Duration::from_secs(4);
 /// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
 const VOLUMES: Duration = Duration::from_secs(60);
+/// How long a box that has just been configured waits for its first healthy servers, once its link is usable, before it
+/// speaks VRRP all the same.
+const FIRST_CHECKS: Duration = Duration::from_millis(1500);
 /// What a fellow director may need, beside its skew time, to take over.
 const TAKEOVER: Duration = Duration::from_millis(400);
 /// What it may need, once it has taken over, to check this box.
@@ -65,6 +68,8 @@ pub struct Driver<K> {
     links: BTreeMap<LinkName, (u32, bool, Option<std::net::Ipv4Addr>)>,
     counters: Counters,
     started: Moment,
+    /// VRRP is not spoken yet: since when a link is usable, if one is.
+    holding: Option<Option<Moment>>,
     inspected_at: Moment,
     inspect_at: Moment,
     /// The last readiness that was reported: generation, or unconfigured.
@@ -100,6 +105,7 @@ impl<K: Kernel> Driver<K> {
             links: BTreeMap::new(),
             counters: Counters::default(),
             started: clock::now(),
+            holding: None,
             inspected_at: Moment::ZERO,
             inspect_at: Moment::ZERO,
             ready: None,
@@ -138,6 +144,9 @@ impl<K: Kernel> Driver<K> {
         let observed = self.reconciler.observed();
         self.node.adopt(observed, clock::now());
         self.neighbours().await;
+        if self.assignments().iter().any(|assignment| assignment.addresses_up) {
+            self.holding = None;
+        }
         self.tell_links();
         // A virtual router that is resumed says so at once; until then its addresses would look unwanted.
         let mut awaited: BTreeSet<InstanceId> =
@@ -167,7 +176,6 @@ impl<K: Kernel> Driver<K> {
             self.bind();
             self.neighbours().await;
             self.count();
-            self.act();
             self.replan();
             self.reconciler.bring(&self.plan.state, Occasion::Inspection).await;
         }
@@ -281,6 +289,7 @@ impl<K: Kernel> Driver<K> {
         self.announcer.retain(self.node.config());
         self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
         self.links.clear();
+        self.holding = Some(None);
         self.command(Command::Configure(self.assignments()));
         self.listen(&me);
     }
@@ -321,7 +330,8 @@ impl<K: Kernel> Driver<K> {
         self.listener = Some(tokio::task::spawn_local(serve));
     }
 
-    /// Tells the VRRP thread about the links that it speaks on.
+    /// Tells the VRRP thread about the links that it speaks on; the first time only when this box could also serve as
+    /// master.
     fn tell_links(&mut self) {
         let Some(member) = self.node.me().and_then(|me| self.node.config().members.get(me)) else { return };
         let observed = self.reconciler.observed();
@@ -337,6 +347,25 @@ impl<K: Kernel> Driver<K> {
             if self.links.get(name) != Some(&(index, up, primary)) {
                 news.push((name.clone(), (index, up, primary)));
             }
+        }
+        let usable = |(_, up, primary): &(u32, bool, Option<std::net::Ipv4Addr>)| *up && primary.is_some();
+        if let Some(since) = self.holding {
+            let now = clock::now();
+            let connected = news.iter().any(|(_, link)| usable(link));
+            if since.is_none() && connected {
+                self.holding = Some(Some(now));
+                self.node.handle(node::Event::Connected, now);
+                self.act();
+            }
+            let waited = since.is_some_and(|since| now.since(since) >= FIRST_CHECKS);
+            let able = connected && self.node.can_direct();
+            if !able && !waited {
+                return;
+            }
+            self.holding = None;
+        } else if news.iter().any(|(_, link)| usable(link)) {
+            self.node.handle(node::Event::Connected, clock::now());
+            self.act();
         }
         for (interface, (index, up, primary)) in news {
             self.command(Command::Link { interface: interface.clone(), index, up, primary });
