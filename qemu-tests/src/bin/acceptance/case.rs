@@ -110,8 +110,8 @@ pub(crate) fn run_all(cases: &[&'static Case]) -> (usize, usize) {
 }
 
 /// How often a case is told before it counts as failed. Software emulation on a busy machine stands still at times, and
-/// a promise of milliseconds is then broken by nobody. A case that needs its second try says so, and keeps the logs.
-const TRIES: usize = 2;
+/// a promise of milliseconds is then broken by nobody. A case that needs another try says so, and keeps the logs.
+const TRIES: usize = 3;
 
 /// Tells a case; how many steps passed, and whether it failed in the end.
 fn run(case: &'static Case, number: u64) -> (usize, usize) {
