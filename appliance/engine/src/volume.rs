@@ -44,9 +44,17 @@ impl Scanner {
     /// Every labelled volume on a new device.
     pub fn scan(&mut self) -> Vec<Volume> {
         let now = devices(Path::new("/sys/class/block"));
-        let new: Vec<_> = now.difference(&self.seen).map(|(name, _)| name.clone()).collect();
-        self.seen = now;
-        new.iter().filter_map(|name| read(name, &Path::new("/dev").join(name))).collect()
+        self.seen.retain(|device| now.contains(device));
+        let mut volumes = Vec::new();
+        for device in now.difference(&self.seen.clone()) {
+            let path = Path::new("/dev").join(&device.0);
+            // A stick is listed before it can be read; it is looked at again until it can.
+            if answers(&path) {
+                volumes.extend(read(&device.0, &path));
+                self.seen.insert(device.clone());
+            }
+        }
+        volumes
     }
 }
 
@@ -63,6 +71,11 @@ fn devices(class: &Path) -> BTreeSet<(String, String)> {
             (name, sequence.unwrap_or_default())
         })
         .collect()
+}
+
+/// Whether the first sector can be read.
+fn answers(path: &Path) -> bool {
+    File::open(path).and_then(|mut device| device.read_exact(&mut [0; 512])).is_ok()
 }
 
 /// Reads one device; `None` when it is no volume of ours.
