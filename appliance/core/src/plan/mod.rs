@@ -6,6 +6,7 @@
 //! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for packet rules and sysctls.
 
 pub mod state;
+pub mod rules;
 mod network;
 mod balancing;
 mod guard;
