@@ -17,6 +17,7 @@ pub mod vrrp;
 pub mod health;
 pub mod plan;
 pub mod reconcile;
+pub mod sync;
 pub mod node;
 pub mod status;
 pub mod control;

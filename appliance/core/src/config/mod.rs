@@ -175,6 +175,17 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// Its IP protocol number (IANA, assigned internet protocol numbers).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+}
+
 /// IPVS forwarding method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forwarding {

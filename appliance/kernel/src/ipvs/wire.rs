@@ -86,7 +86,7 @@ fn key(w: &mut Writer, service: Virtual) {
     match service {
         Virtual::Address { protocol, address, port } => {
             w.u16(svc::AF, family_of(address));
-            w.u16(svc::PROTOCOL, number(protocol));
+            w.u16(svc::PROTOCOL, protocol.number().into());
             w.attribute(svc::ADDR, &union(address));
             w.attribute(svc::PORT, &port.to_be_bytes());
         }
@@ -258,15 +258,6 @@ fn is_ipv6(service: Virtual) -> bool {
     match service {
         Virtual::Address { address, .. } => address.is_ipv6(),
         Virtual::Mark { ipv6, .. } => ipv6,
-    }
-}
-
-/// IP protocol numbers (IANA).
-fn number(protocol: Protocol) -> u16 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
     }
 }
 

@@ -1,0 +1,125 @@
+//! Connections that outlive their director: what a box tells its fellows' kernels of its own connections.
+//!
+//! The kernel synchronises entries only as packets pass: a box that was rebooted, or cut off, knows nothing of the
+//! connections that stood idle meanwhile, and a scheduler that guesses resets them. The truth is where the sockets are.
+//! Therefore a box that becomes a director again holds a **roll call** before it takes the address: it asks its fellows,
+//! and each multicasts, in the kernel's own synchronisation format, the connections that its sockets hold and the
+//! persistence templates that it knows. The asking box's kernel takes them in like any other.
+//!
+//! [`roll_call`] decides who asks and tells when; [`sockets`] and [`templates`] read what there is to tell;
+//! [`message`] writes it down. Nothing here touches a socket or a file.
+
+pub mod message;
+pub mod roll_call;
+pub mod sockets;
+pub mod templates;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::config::types::MemberName;
+use crate::config::{Config, Protocol};
+
+/// One entry of IPVS's connection table, as far as fellows need it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection {
+    /// Transport.
+    pub protocol: Protocol,
+    /// The client; port 0 in a template.
+    pub client: SocketAddr,
+    /// Virtual address and port.
+    pub service: SocketAddr,
+    /// The real server, of the same family.
+    pub server: SocketAddr,
+    /// What kind of entry it is.
+    pub kind: Kind,
+    /// How long it lives without a packet; whole seconds count.
+    pub timeout: Duration,
+}
+
+/// Connection or template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A connection in this state.
+    Connection(State),
+    /// Which server a client sticks to.
+    Template,
+}
+
+/// States of a TCP connection as IPVS numbers them (`IP_VS_TCP_S_*`, include/net/ip_vs.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum State {
+    /// Open.
+    Established = 1,
+    /// The handshake waits for the client's last segment.
+    SynReceived = 3,
+    /// The server has closed its half.
+    FinWait = 4,
+    /// The client has closed its half.
+    CloseWait = 7,
+    /// Both have closed; the last acknowledgement is awaited.
+    LastAck = 8,
+}
+
+impl State {
+    /// The kernel's default time of the state (`tcp_timeouts`, net/netfilter/ipvs/ip_vs_proto_tcp.c).
+    pub fn timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Established => 15 * 60,
+            Self::SynReceived | Self::CloseWait => 60,
+            Self::FinWait => 2 * 60,
+            Self::LastAck => 30,
+        })
+    }
+}
+
+/// The connections that sockets of `me` hold and that a director may have to find: those to a virtual service that
+/// `me` serves.
+pub fn own_connections(config: &Config, me: &MemberName, sockets: &[sockets::Socket]) -> Vec<Connection> {
+    let mut connections = Vec::new();
+    for service in config.services.values().filter(|s| s.protocol == Protocol::Tcp) {
+        let Some(server) = service.servers.values().find(|s| s.member.as_ref() == Some(me)) else { continue };
+        let here = |local: SocketAddr| is_at(local, service.address, server.port);
+        connections.extend(sockets.iter().filter(|socket| here(socket.local)).map(|socket| Connection {
+            protocol: Protocol::Tcp,
+            client: socket.remote,
+            service: SocketAddr::new(service.address, service.port),
+            server: SocketAddr::new(server.address, server.port),
+            kind: Kind::Connection(socket.state),
+            timeout: socket.state.timeout(),
+        }));
+    }
+    connections
+}
+
+fn is_at(local: SocketAddr, address: IpAddr, port: u16) -> bool {
+    local.ip() == address && local.port() == port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check::check;
+
+    #[test]
+    fn a_box_tells_the_connections_of_its_sockets_to_the_services_that_it_serves() {
+        let config = check(include_str!("../../../../examples/pair.toml")).expect("the example is right");
+        let socket = |local: &str, remote: &str| sockets::Socket {
+            local: local.parse().expect("an endpoint"),
+            remote: remote.parse().expect("an endpoint"),
+            state: State::Established,
+        };
+        let held = [
+            socket("192.168.0.239:8898", "192.168.0.17:40001"),
+            socket("192.168.0.238:8898", "192.168.0.236:40002"),
+            socket("192.168.0.239:22", "192.168.0.17:40003"),
+        ];
+        let told = own_connections(&config, &"pollux".parse().expect("a name"), &held);
+        assert_eq!(told.len(), 1, "a check from a fellow and another port are nobody's business: {told:?}");
+        assert_eq!(told[0].client, held[0].remote);
+        assert_eq!(told[0].server, "192.168.0.238:8898".parse().expect("an endpoint"));
+        assert_eq!(told[0].timeout, Duration::from_secs(900));
+        assert!(own_connections(&config, &"nobody".parse().expect("a name"), &held).is_empty());
+    }
+}
