@@ -19,15 +19,15 @@ const NAMES: [&str; 12] = [
 const LINKS: [&str; 4] = ["lan", "front", "shop", "floor"];
 const SERVICES: [&str; 4] = ["pos", "gateway", "till", "orders"];
 
-/// A drawn cluster of two members.
+/// A drawn cluster of two members or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// Its name.
     pub name: String,
     /// The logical name of the one segment.
     pub link: String,
-    /// The members; the first has the higher priority.
-    pub members: [Member; 2],
+    /// The members, by falling priority.
+    pub members: Vec<Member>,
     /// The virtual address.
     pub vip: Ipv4Addr,
     /// The segment's prefix length.
@@ -78,8 +78,25 @@ pub struct Wording {
     pub check_interval: Duration,
     /// A health check fails after this.
     pub check_timeout: Duration,
+    /// The servers' weight.
+    pub weight: u16,
+    /// Services beside the first.
+    pub services: Vec<Service>,
     /// More lines at the end.
     pub more: String,
+}
+
+/// A service beside the cluster's first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Datagrams, not connections.
+    pub udp: bool,
+    /// Its port at the virtual address.
+    pub port: u16,
+    /// Persistence, none when `None`.
+    pub persistence: Option<Duration>,
 }
 
 impl Default for Wording {
@@ -95,14 +112,24 @@ impl Default for Wording {
             persistence: None,
             check_interval: Duration::from_secs(6),
             check_timeout: Duration::from_secs(10),
+            weight: 1,
+            services: Vec::new(),
             more: String::new(),
         }
     }
 }
 
 impl Cluster {
-    /// Draws one.
+    /// Draws one of two members.
     pub fn draw(seed: &Seed) -> Self {
+        Self::draw_of(seed, 2)
+    }
+
+    /// Draws one of `size` members.
+    ///
+    /// # Panics
+    /// When `size` is less than 2 or more than there are names.
+    pub fn draw_of(seed: &Seed, size: usize) -> Self {
         let mut seed = seed.fork("cluster");
         let network = match seed.between(0, 2) {
             0 => Ipv4Addr::new(10, seed.between(0, 255) as u8, seed.between(0, 255) as u8, 0),
@@ -126,11 +153,14 @@ impl Cluster {
         };
         let mut names = NAMES;
         seed.shuffle(&mut names);
-        let low = seed.between(1, 253) as u8;
+        let low = seed.between(NAMES.len() as u64, 253) as u8;
         let high = seed.between(u64::from(low) + 1, 254) as u8;
         let mut member =
             |name: &str, priority| Member { name: name.into(), mac: mac(), address: address(), priority };
-        let members = [member(names[0], high), member(names[1], low)];
+        let mut members = vec![member(names[0], high), member(names[1], low)];
+        for (behind, name) in (1..).zip(&names[2..size]) {
+            members.push(member(name, low - behind));
+        }
         Self {
             name: format!("site-{:04}", seed.between(0, 9999)),
             link: (*seed.pick(&LINKS)).into(),
@@ -164,9 +194,20 @@ impl Cluster {
         unit * (256 - u32::from(self.members[member].priority)) / 256
     }
 
+    /// All services: the cluster's own, and those of the wording.
+    pub fn services(&self, wording: &Wording) -> Vec<Service> {
+        let own = Service {
+            name: self.service.clone(),
+            udp: false,
+            port: self.port,
+            persistence: wording.persistence,
+        };
+        std::iter::once(own).chain(wording.services.iter().cloned()).collect()
+    }
+
     /// The cluster document.
     pub fn document(&self, wording: &Wording) -> String {
-        let Self { name, link, members, vip, prefix, gateway, vrid, service, port, .. } = self;
+        let Self { name, link, members, vip, prefix, gateway, vrid, .. } = self;
         let mut text =
             format!("schema = 1\n\n[cluster]\nname = \"{name}\"\nrevision = {}\n", wording.revision);
         for Member { name, mac, address, priority } in members {
@@ -190,12 +231,30 @@ impl Cluster {
         if wording.pseudo_header {
             text.push_str("pseudo-header = true\n");
         }
+        for service in self.services(wording) {
+            service.write(&mut text, self, wording);
+        }
+        text.push_str(&wording.more);
+        text
+    }
+}
+
+impl Service {
+    /// IP protocol number.
+    pub fn protocol(&self) -> u8 {
+        if self.udp { 17 } else { 6 }
+    }
+
+    /// Its part of the document. Applications answer on TCP, too, where they answer datagrams: the check connects.
+    fn write(&self, text: &mut String, cluster: &Cluster, wording: &Wording) {
+        let Self { name, port, .. } = self;
+        let (vip, protocol) = (cluster.vip, if self.udp { "udp" } else { "tcp" });
         let _ = write!(
             text,
-            "\n[[service]]\nname = \"{service}\"\naddress = \"{vip}\"\nport = {port}\nprotocol = \"tcp\"\n\
+            "\n[[service]]\nname = \"{name}\"\naddress = \"{vip}\"\nport = {port}\nprotocol = \"{protocol}\"\n\
              forwarding = \"direct\"\nscheduler = \"rr\"\n"
         );
-        if let Some(persistence) = wording.persistence {
+        if let Some(persistence) = self.persistence {
             let _ = writeln!(text, "persistence = \"{}\"", duration(persistence));
         }
         let _ = write!(
@@ -204,11 +263,13 @@ impl Cluster {
             duration(wording.check_interval),
             duration(wording.check_timeout)
         );
-        for member in members {
-            let _ = write!(text, "\n[[service.server]]\nmember = \"{}\"\nweight = 1\n", member.name);
+        for member in &cluster.members {
+            let _ = write!(
+                text,
+                "\n[[service.server]]\nmember = \"{}\"\nweight = {}\n",
+                member.name, wording.weight
+            );
         }
-        text.push_str(&wording.more);
-        text
     }
 }
 
@@ -228,7 +289,7 @@ mod tests {
     #[test]
     fn no_address_is_drawn_twice() {
         for number in 0..200 {
-            let cluster = Cluster::draw(&Seed::new(number));
+            let cluster = Cluster::draw_of(&Seed::new(number), 2 + number as usize % 3);
             let members = cluster.members.iter().map(|member| (member.mac, member.address));
             let all: Vec<_> = members
                 .chain(cluster.clients.iter().copied())
@@ -238,8 +299,8 @@ mod tests {
             let ips: BTreeSet<_> = all.iter().map(|one| one.1).chain([cluster.vip]).collect();
             assert_eq!((macs.len(), ips.len()), (all.len(), all.len() + 1), "seed {number}");
             assert!(macs.iter().all(|mac| !mac.is_group()), "seed {number}");
-            let [first, second] = &cluster.members;
-            assert!(first.priority > second.priority && first.name != second.name, "seed {number}");
+            let falling = cluster.members.is_sorted_by(|one, next| one.priority > next.priority);
+            assert!(falling && cluster.members[1].priority > 0, "seed {number}");
         }
     }
 

@@ -17,6 +17,7 @@ pub mod plug;
 pub mod pulse;
 pub mod seed;
 pub mod switch;
+pub mod tables;
 pub mod vm;
 pub mod volume;
 pub mod wire;

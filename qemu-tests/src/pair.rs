@@ -1,4 +1,4 @@
-//! Two co-located boxes on a switch with forty clients and a gateway: the set-up of most tests.
+//! Two co-located boxes (or more) on a switch with forty clients and a gateway: the set-up of most tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub struct Pair {
     pub cluster: Cluster,
     /// What their document says beside that.
     pub wording: Wording,
-    /// The boxes; the first has the higher priority.
-    pub boxes: [Station; 2],
+    /// The boxes, by falling priority.
+    pub boxes: Vec<Station>,
     /// The image they run.
     pub image: Image,
     stick: PathBuf,
@@ -65,9 +65,16 @@ impl Station {
 impl Pair {
     /// Draws the cluster, signs its document, sets up network and clients. Logs of the run go to `logs`.
     pub fn new(seed: &Seed, wording: Wording, logs: &Path) -> Result<Self> {
+        Self::of(Cluster::draw(seed), seed, wording, logs)
+    }
+
+    /// The same for a cluster that was drawn already.
+    pub fn of(cluster: Cluster, seed: &Seed, wording: Wording, logs: &Path) -> Result<Self> {
         let image = Image::find()?;
         let run = RunDirectory::new()?;
-        let cluster = Cluster::draw(seed);
+        let ports: Vec<_> =
+            cluster.services(&wording).iter().map(|service| service.port.to_string()).collect();
+        let ports = ports.join(",");
         let lab = Arc::new(Lab::start(seed)?);
         let stick = run.path().join("stick.img");
         let station = |number: usize| -> Result<Station> {
@@ -78,14 +85,14 @@ impl Pair {
                 name: member.name.clone(),
                 memory: 256,
                 processors: 1,
-                start: image.direct(&format!("app.ports={}", cluster.port)),
+                start: image.direct(&format!("app.ports={ports}")),
                 disks: vec![Disk { file: stick.clone(), bus: Bus::Virtio, access: Access::Read }],
                 cards: vec![Card { mac: member.mac, model: CardModel::Virtio, socket }],
                 more: Vec::new(),
             };
             Ok(Station { port, hardware, machine: None, starts: 0 })
         };
-        let boxes = [station(0)?, station(1)?];
+        let boxes = (0..cluster.members.len()).map(station).collect::<Result<_>>()?;
         let mut hosts = cluster.clients.clone();
         hosts.push((cluster.gateway_mac, cluster.gateway));
         lab.add_hosts(hosts, cluster.prefix);
@@ -119,12 +126,14 @@ impl Pair {
         Ok(())
     }
 
-    /// Switches both on and waits until they serve.
+    /// Switches all on and waits until they serve.
     pub fn boot(&mut self) -> Result<()> {
-        self.power_on(0)?;
-        self.power_on(1)?;
-        self.wait_ready(0)?;
-        self.wait_ready(1)?;
+        for which in 0..self.boxes.len() {
+            self.power_on(which)?;
+        }
+        for which in 0..self.boxes.len() {
+            self.wait_ready(which)?;
+        }
         self.wait_serving()
     }
 
@@ -294,6 +303,11 @@ impl Pair {
             std::thread::sleep(Duration::from_millis(50));
         }
         bail!("{vip} is announced again and again")
+    }
+
+    /// The switch's ports of the boxes.
+    pub fn ports(&self) -> Vec<PortId> {
+        self.boxes.iter().map(|station| station.port).collect()
     }
 
     /// The agent on the box, which test images carry.

@@ -49,8 +49,7 @@ fn cables(story: &mut Story) -> Result<()> {
 fn real_server(story: &mut Story) -> Result<()> {
     story.with_pair(quick_checks(), |story, pair| {
         story.step("boots", |_| pair.boot())?;
-        let (ports, master) =
-            (pair.boxes.each_ref().map(|one| one.port), pair.cluster.members[0].name.clone());
+        let (ports, master) = (pair.ports(), pair.cluster.members[0].name.clone());
         story.step("a server whose check fails is removed", |_| {
             pair.lab.with(move |network| {
                 network.switch.faults.set(vec![Fault::partition(Traffic::Ip(TCP), ports[0], ports[1])]);
@@ -68,7 +67,7 @@ fn real_server(story: &mut Story) -> Result<()> {
 fn split_brain(story: &mut Story) -> Result<()> {
     story.with_pair(quick_checks(), |story, pair| {
         story.step("boots", |_| pair.boot())?;
-        let ports = pair.boxes.each_ref().map(|one| one.port);
+        let ports = pair.ports();
         story.step("without VRRP between them both are master", |_| {
             let mark = pair.boxes[1].machine()?.report.mark();
             pair.lab.with(move |network| {

@@ -9,7 +9,6 @@ mod faults;
 mod interop;
 mod recovery;
 mod serving;
-mod tables;
 mod units;
 mod volumes;
 

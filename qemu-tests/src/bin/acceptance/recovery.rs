@@ -9,10 +9,10 @@ use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::client::talk::{Ask, Request};
 use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::Pair;
+use halcyon_qemu_tests::tables::{self, IPVSADM};
 
 use crate::case::{Case, Story, ensure};
 use crate::serving::{all_answered, balanced, crossings};
-use crate::tables::{self, IPVSADM};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[

@@ -10,9 +10,9 @@ use halcyon_qemu_tests::client::load::{Tally, outage};
 use halcyon_qemu_tests::client::talk::Outcome;
 use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
+use halcyon_qemu_tests::tables;
 
 use crate::case::{Case, Story, ensure};
-use crate::tables;
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
@@ -46,7 +46,12 @@ fn as_documented(story: &mut Story) -> Result<()> {
             for which in [0, 1] {
                 pair.wait_ready(which)?;
                 // Asking the service would bind the asking clients to whoever is alone in the table at first.
-                tables::wait_servers(&pair.agent(which), &pair.cluster, &[0, 1])?;
+                tables::wait_servers(
+                    &pair.agent(which),
+                    &pair.cluster,
+                    &pair.cluster.services(&pair.wording),
+                    &[0, 1],
+                )?;
             }
             Ok(())
         })?;
