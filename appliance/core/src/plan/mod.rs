@@ -7,6 +7,7 @@
 
 pub mod state;
 pub mod rules;
+pub mod storm;
 mod network;
 mod balancing;
 mod guard;
