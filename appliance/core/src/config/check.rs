@@ -5,6 +5,7 @@ mod members;
 mod resolve;
 mod routers;
 mod services;
+mod storm;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,6 +61,7 @@ pub fn check(document: &str) -> Result<Config, Vec<Problem>> {
     services::check(&draft, &mut problems);
     if let Some(cluster) = &draft.cluster {
         sync(&draft, cluster, &mut problems);
+        storm::check(&draft, cluster, &mut problems);
     }
     if let Some(observe) = &draft.observe {
         observed(&draft, observe, &mut problems);

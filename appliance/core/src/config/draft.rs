@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::problem::{Place, Problems, Written};
 use super::types::{Cidr, LinkName, Mac, MemberName, Priority, ServiceName, Vrid, Weight};
-use super::{CheckKind, Forwarding, Protocol, Storm, VrrpVersion};
+use super::{CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
 
 /// The schedulers of Linux 6.12's IPVS by name (`net/netfilter/ipvs/ip_vs_*.c`).
 pub const SCHEDULERS: [&str; 14] =
@@ -58,9 +58,43 @@ pub struct ClusterDraft {
     /// From 1.
     pub revision: Field<u64>,
     /// Default `weights`.
-    pub storm: Field<Storm>,
+    pub storm: Field<Strategy>,
+    /// Optional, with `standby`.
+    pub probe: Option<ProbeDraft>,
+    /// Required with `second-nic`.
+    pub forward_interface: Field<LinkName>,
+    /// Optional, with `second-nic`; default `refuse`.
+    pub forward_fallback: Field<Fallback>,
+    /// Where `forward-interface` stands, or would.
+    pub forward_at: Place,
+    /// `forward-interface` is there, right or wrong.
+    pub forward_written: bool,
     /// Optional.
     pub sync_interface: Field<LinkName>,
+}
+
+/// The storm strategy by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// `weights`.
+    Weights,
+    /// `standby`.
+    Standby,
+    /// `second-nic`.
+    SecondNic,
+}
+
+/// `probe` of `[cluster]`.
+#[derive(Clone, Debug)]
+pub struct ProbeDraft {
+    /// The key.
+    pub at: Place,
+    /// Default 1 s.
+    pub interval: Field<Duration>,
+    /// Default 500 ms, or the interval where that is shorter.
+    pub timeout: Field<Duration>,
+    /// Default 3.
+    pub count: Field<u8>,
 }
 
 /// `[[member]]`.

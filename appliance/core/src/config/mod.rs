@@ -50,11 +50,44 @@ pub struct Cluster {
     pub sync_interface: Option<LinkName>,
 }
 
-/// The storm strategy (design §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The storm strategy: how co-located directors share the work and stay free of loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storm {
     /// Same table on every box, weighting by origin.
     Weights,
+    /// Only the master directs. A backup takes over when the master is silent in VRRP and to pings.
+    Standby(Probing),
+    /// Same table on every box; members forward to each other over a segment of their own, which tells the origin.
+    SecondNic(Forward),
+}
+
+/// `probe`: how a standby pings its fellow directors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// Between two echo requests, 100 ms to 60 s.
+    pub interval: Duration,
+    /// An answer that takes longer is none, 10 ms to `interval`.
+    pub timeout: Duration,
+    /// So many requests in a row without an answer are silence, 1..=100.
+    pub count: u8,
+}
+
+/// `forward-interface` with `forward-fallback`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The segment on which members forward to each other; no virtual router runs there.
+    pub interface: LinkName,
+    /// What takes its place while it is down.
+    pub fallback: Fallback,
+}
+
+/// `forward-fallback`: what becomes of forwarding between members while the segment for it is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nothing: each box serves alone.
+    Refuse,
+    /// The service's own segment.
+    Lan,
 }
 
 /// `[[member]]`: one box.
@@ -226,6 +259,8 @@ pub struct Server {
     pub member: Option<MemberName>,
     /// Where it is reached: for a member its address on the service's interface.
     pub address: IpAddr,
+    /// With [`Storm::SecondNic`], a member's address on the segment for forwarding, which comes before `address`.
+    pub forward: Option<IpAddr>,
     /// Port; the service's unless the method can translate.
     pub port: u16,
     /// Share of new connections, 0..=65535.

@@ -75,6 +75,11 @@ impl Table<'_, '_> {
         }
     }
 
+    /// Whether `key` is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Tells when both of two keys are there, or neither.
     pub(super) fn exactly_one(&mut self, one: &str, other: &str, example: &str) {
         let at = match (self.entries.contains_key(one), self.entries.contains_key(other)) {

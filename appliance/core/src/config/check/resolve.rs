@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::services::router_of;
+use super::storm as strategy;
 use super::{Lookup, MemberDraft};
 use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::types::{InstanceId, LinkName, MemberName, Priority, ServerName};
@@ -32,7 +33,7 @@ pub(super) fn config(draft: &Draft) -> Option<Config> {
         cluster: Cluster {
             name: cluster.name.as_ref()?.value.clone(),
             revision: cluster.revision.as_ref()?.value,
-            storm: cluster.storm.as_ref()?.value,
+            storm: strategy::resolve(cluster)?,
             sync_interface: cluster.sync_interface.as_ref().map(|name| name.value.clone()),
         },
         members: members?,
@@ -165,8 +166,10 @@ fn server(
         _ => return None,
     };
     let name = ServerName(member.as_ref().map_or_else(|| address.to_string(), ToString::to_string));
-    let server = Server { name: name.clone(), member, address, port, weight: written.weight.as_ref()?.value };
-    Some((name, server))
+    let forward =
+        member.as_ref().and_then(|member| strategy::forward_address(draft, member, address.is_ipv4()));
+    let weight = written.weight.as_ref()?.value;
+    Some((name.clone(), Server { name, member, address, forward, port, weight }))
 }
 
 /// Where a member is reached on a segment: at its first address in the virtual address's subnet, else at its first.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Port, VrrpVersion};
+use crate::config::{Fallback, Forward, Port, Probing, Storm, VrrpVersion};
 
 const PAIR: &str = include_str!("../../../../../examples/pair.toml");
+const STANDBY: &str = include_str!("../../../../../examples/standby.toml");
+const SECOND_NIC: &str = include_str!("../../../../../examples/second-nic.toml");
 
 #[test]
 fn the_example_is_a_configuration() {
@@ -21,6 +23,37 @@ fn the_example_is_a_configuration() {
     let servers: Vec<String> =
         service.servers.values().map(|s| format!("{}={}:{}", s.name, s.address, s.port)).collect();
     assert_eq!(servers, ["castor=192.168.0.236:8898", "pollux=192.168.0.238:8898"]);
+}
+
+#[test]
+fn each_storm_strategy_has_its_example() {
+    let second = Duration::from_secs(1);
+    let probing = Probing { interval: second, timeout: second / 2, count: 3 };
+    assert_eq!(check(PAIR).unwrap().cluster.storm, Storm::Weights);
+    let standby = check(STANDBY).unwrap();
+    assert_eq!(standby.cluster.storm, Storm::Standby(probing));
+    assert!(standby.services.values().flat_map(|s| s.servers.values()).all(|s| s.forward.is_none()));
+
+    let second_nic = check(SECOND_NIC).unwrap();
+    let forward = Forward { interface: "back".parse().unwrap(), fallback: Fallback::Lan };
+    assert_eq!(second_nic.cluster.storm, Storm::SecondNic(forward));
+    let servers = second_nic.services.values().flat_map(|s| s.servers.values());
+    let servers: Vec<_> = servers.map(|s| format!("{} or {}", s.forward.unwrap(), s.address)).collect();
+    assert_eq!(servers, ["10.88.0.1 or 192.168.0.236", "10.88.0.2 or 192.168.0.238"]);
+}
+
+#[test]
+fn a_strategy_whose_settings_are_left_out_has_its_defaults() {
+    let bare = STANDBY.lines().filter(|line| !line.starts_with("probe")).collect::<Vec<_>>().join("\n");
+    assert_eq!(check(&bare), check(STANDBY));
+    let hasty = bare.replace("storm = \"standby\"", "storm = \"standby\"\nprobe = { interval = \"200ms\" }");
+    let Storm::Standby(probing) = check(&hasty).unwrap().cluster.storm else { panic!("a standby") };
+    assert_eq!((probing.timeout.as_millis(), probing.count), (200, 3), "never longer than the interval");
+    let bare = SECOND_NIC.lines().filter(|line| !line.starts_with("forward-fallback"));
+    let Storm::SecondNic(forward) = check(&bare.collect::<Vec<_>>().join("\n")).unwrap().cluster.storm else {
+        panic!("a second network card")
+    };
+    assert_eq!(forward.fallback, Fallback::Refuse);
 }
 
 #[test]
