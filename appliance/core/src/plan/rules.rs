@@ -2,8 +2,8 @@
 //! conditions, what it does to the packet, and a verdict. The kernel edge writes them down in `nft`'s language, word by
 //! word; the storm checker walks them packet by packet. Nothing is computed here, and no rule is hidden in a renderer.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::config::Protocol;
 use crate::config::types::{Cidr, LinkName, Mac};
@@ -57,7 +57,8 @@ pub enum Policy {
     Drop,
 }
 
-/// One rule: when every condition holds, it counts, marks, and gives its verdict, if it has one.
+/// One rule: when every condition holds, it counts, marks, and gives its verdict, if it has one. A map of marks without
+/// an entry for the packet ends the rule before its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// All must hold; none: always.
@@ -65,9 +66,18 @@ pub struct Rule {
     /// The named counter that it raises.
     pub counter: Option<CounterName>,
     /// The firewall mark that it sets.
-    pub mark: Option<u32>,
+    pub mark: Option<Mark>,
     /// `None`: on with the next rule.
     pub verdict: Option<Verdict>,
+}
+
+/// A firewall mark that a rule sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// This one.
+    Is(u32),
+    /// By transport and destination port: one lookup for all services of an address.
+    ByPort(Protocol, BTreeMap<u16, u32>),
 }
 
 /// The table's named counters; they outlive a change of the rules.
@@ -77,6 +87,10 @@ pub enum CounterName {
     Delivered,
     /// Frames that the last word kept from looping.
     Dropped,
+    /// Segments of established connections whose socket is on this box.
+    Mine,
+    /// Segments of established connections whose socket is on the other box.
+    Theirs,
 }
 
 /// What a rule asks of a packet.
@@ -89,19 +103,15 @@ pub enum Condition {
     /// The frame that brought it here has one of these source MACs; this holds on output, too, where IPVS passes a frame
     /// on with the header that it came with.
     SourceMac(BTreeSet<Mac>),
-    /// The frame that brought it here has none of these source MACs.
-    SourceMacNot(BTreeSet<Mac>),
-    /// Its source address is in one of these networks, all of one family.
+    /// Its source address is in one of these networks, all of one family, none of which lies in another.
     Source(BTreeSet<Cidr>),
-    /// Its source address is none of these, all of one family.
-    SourceNot(BTreeSet<IpAddr>),
-    /// Its destination address is in one of these networks, all of one family.
+    /// Its destination address is in one of these networks, all of one family, none of which lies in another.
     Destination(BTreeSet<Cidr>),
     /// Its transport and destination port.
     Port(Protocol, BTreeSet<u16>),
     /// Another protocol by number (`/etc/protocols`).
     Protocol(u8),
-    /// TCP, and its flags among `among` are `are`; with `not`, are not. Bits as on the wire: FIN 1, SYN 2, RST 4, ACK 16.
+    /// TCP, and its flags among `among` are `are`; with `not`, are not. Bits as in [`flags`].
     TcpFlags {
         /// Which flags are looked at.
         among: u8,
@@ -114,17 +124,33 @@ pub enum Condition {
     Icmp(BTreeSet<u8>),
     /// ICMPv6 of these types.
     Icmp6(BTreeSet<u8>),
-    /// A local socket that has a mark expects it (`nft`: `socket mark != 0`): connections accepted from a marked
-    /// segment, with `tcp_fwmark_accept`.
-    SocketMarked,
+    /// The local socket that its addresses and ports lead to, be it the one that listens, is a full one and has a mark,
+    /// or (`false`) has none. It does not hold of the sockets of half-open and of waiting-out connections, whichever way
+    /// it is asked (`nft_socket_eval`, net/netfilter/nft_socket.c: `sk_fullsock`).
+    SocketMarked(bool),
+    /// Some local socket expects it, half-open and waiting-out ones included; one that may use foreign addresses
+    /// (`IP_TRANSPARENT`) does not count.
+    SocketExpects,
     /// A local UDP socket that is bound to an address expects it.
     UdpSocketBound,
+}
+
+/// TCP's flags as on the wire (RFC 9293 §3.1).
+pub mod flags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement field counts.
+    pub const ACK: u8 = 0x10;
 }
 
 /// What becomes of the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This hook's further rules of this chain are spared.
+    /// No further rule of this base chain is tried, nor of what led here from it.
     Accept,
     /// It ends here.
     Drop,
@@ -134,4 +160,52 @@ pub enum Verdict {
     Return,
     /// On in another chain.
     Jump(&'static str),
+}
+
+impl Rule {
+    /// A rule that does nothing yet.
+    pub fn when(conditions: impl IntoIterator<Item = Condition>) -> Self {
+        Self { conditions: conditions.into_iter().collect(), counter: None, mark: None, verdict: None }
+    }
+
+    /// The same, with a verdict.
+    #[must_use]
+    pub fn then(self, verdict: Verdict) -> Self {
+        Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The same, counting.
+    #[must_use]
+    pub fn counted(self, counter: CounterName) -> Self {
+        Self { counter: Some(counter), ..self }
+    }
+
+    /// The same, setting a mark.
+    #[must_use]
+    pub fn marked(self, mark: Mark) -> Self {
+        Self { mark: Some(mark), ..self }
+    }
+}
+
+impl CounterName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Dropped, Self::Mine, Self::Theirs];
+
+    /// What the table calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dropped => "dropped",
+            Self::Mine => "mine",
+            Self::Theirs => "theirs",
+        }
+    }
+}
+
+/// How many there are: as an operator reads it in the log.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules: usize = self.chains.iter().map(|chain| chain.rules.len()).sum();
+        write!(f, "{rules} in {} chains", self.chains.len())
+    }
 }

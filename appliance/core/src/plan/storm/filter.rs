@@ -1,13 +1,12 @@
 //! Packet rules, walked as netfilter walks them: the chains of a hook by rising priority, each until a verdict. `accept`
 //! ends the chain and not the hook, `drop` ends the packet (nft(8), "Verdict statements").
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::config::types::{LinkName, Mac};
-use crate::plan::rules::{Chain, Condition, Hook, Policy, Rule, Rules, Verdict};
+use crate::plan::rules::{Chain, Condition, Hook, Mark, Policy, Rule, Rules, Verdict};
 
-use super::packet::Packet;
+use super::packet::{Packet, Segment};
 
 /// A packet as the rules see it.
 #[derive(Clone, Debug)]
@@ -18,10 +17,8 @@ pub(super) struct Seen<'a> {
     /// Source MAC of the frame that brought it; the header stays on a packet that IPVS passes on.
     pub mac: Option<Mac>,
     pub mark: u32,
-    /// A local socket with a mark expects it.
-    pub socket_marked: bool,
-    /// A local UDP socket bound to an address expects it.
-    pub socket_bound: bool,
+    /// A local socket expects it, with this mark, 0 for none; the one that listens included.
+    pub socket: Option<u32>,
 }
 
 /// Where a packet ended.
@@ -70,8 +67,15 @@ fn chain_verdict(rules: &Rules, chain: &Chain, seen: &mut Seen<'_>, depth: u8) -
         if !matches(rule, seen) {
             continue;
         }
-        if let Some(mark) = rule.mark {
-            seen.mark = mark;
+        match &rule.mark {
+            None => {}
+            Some(Mark::Is(mark)) => seen.mark = *mark,
+            Some(Mark::ByPort(protocol, marks)) => {
+                let packet = seen.packet;
+                let port = Some(packet.service.port()).filter(|_| packet.segment.protocol() == *protocol);
+                let Some(mark) = port.and_then(|port| marks.get(&port)) else { continue };
+                seen.mark = *mark;
+            }
         }
         match rule.verdict {
             None => {}
@@ -96,20 +100,12 @@ fn matches(rule: &Rule, seen: &Seen<'_>) -> bool {
 fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
     let packet = seen.packet;
     let (source, destination) = (packet.client.ip(), packet.service.ip());
-    // A set of one family says nothing of the other's packets: the rule is not for them.
-    let family = |mut set: Box<dyn Iterator<Item = IpAddr> + '_>, of: IpAddr| {
-        set.any(|address| address.is_ipv4() == of.is_ipv4())
-    };
     match condition {
         Condition::In(link) => seen.link == Some(link),
         // The packets of clients and members come over a wire.
         Condition::InLoopback | Condition::Protocol(_) | Condition::Icmp(_) | Condition::Icmp6(_) => false,
         Condition::SourceMac(macs) => seen.mac.is_some_and(|mac| macs.contains(&mac)),
-        Condition::SourceMacNot(macs) => seen.mac.is_some_and(|mac| !macs.contains(&mac)),
         Condition::Source(networks) => networks.iter().any(|n| n.contains(source)),
-        Condition::SourceNot(addresses) => {
-            family(Box::new(addresses.iter().copied()), source) && !addresses.contains(&source)
-        }
         Condition::Destination(networks) => networks.iter().any(|n| n.contains(destination)),
         Condition::Port(protocol, ports) => {
             packet.segment.protocol() == *protocol && ports.contains(&packet.service.port())
@@ -117,7 +113,8 @@ fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
         Condition::TcpFlags { among, are, not } => {
             packet.segment.flags().is_some_and(|flags| (flags & among == *are) != *not)
         }
-        Condition::SocketMarked => seen.socket_marked,
-        Condition::UdpSocketBound => seen.socket_bound,
+        Condition::SocketMarked(marked) => seen.socket.is_some_and(|mark| (mark != 0) == *marked),
+        Condition::SocketExpects => seen.socket.is_some(),
+        Condition::UdpSocketBound => seen.socket.is_some() && packet.segment == Segment::Datagram,
     }
 }

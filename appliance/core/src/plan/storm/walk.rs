@@ -169,8 +169,7 @@ impl Search<'_> {
             link: Some(&frame.link),
             mac: Some(frame.source),
             mark: 0,
-            socket_marked: station.sockets.get(&talk).is_some_and(|mark| *mark != 0),
-            socket_bound: packet.segment == Segment::Datagram && station.answers,
+            socket: station.sockets.get(&talk).copied().or(station.answers.then_some(0)),
         };
         if let Err(stopped) = filter::hook(&station.rules, Hook::Prerouting, i32::MIN..=i32::MAX, &mut seen) {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Forwarding, Protocol};
-use crate::plan::rules::{Base, Chain, Condition, CounterName, Hook, Policy, Rule, Rules, Verdict};
+use crate::plan::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Rules, Verdict};
 use crate::plan::state::{
     Address, AddressRole, Destination, KernelState, SyncDaemon, SyncRole, Virtual, VirtualService,
 };
@@ -126,53 +126,45 @@ fn rules(me: usize, count: usize) -> Rules {
     let peers: BTreeSet<Mac> = (0..count).filter(|n| *n != me).map(mac).collect();
     let vip = || Condition::Destination(BTreeSet::from([Cidr::host(VIP.into())]));
     let port = |protocol| Condition::Port(protocol, BTreeSet::from([PORT]));
-    let flags = |among, are| Condition::TcpFlags { among, are, not: false };
+    let tcp = |among, are| vec![vip(), port(Protocol::Tcp), Condition::TcpFlags { among, are, not: false }];
     let from_peers = || Condition::SourceMac(peers.clone());
-    let rule = |conditions, mark, verdict| Rule { conditions, counter: None, mark, verdict };
     let base = |hook, priority, policy| Some(Base { hook, priority, policy });
 
     let origin = Chain {
         name: "origin",
         base: base(Hook::Prerouting, -150, Policy::Accept),
         rules: [Protocol::Tcp, Protocol::Udp]
-            .map(|p| rule(vec![from_peers(), vip(), port(p)], Some(7), None))
+            .map(|p| Rule::when([from_peers(), vip(), port(p)]).marked(Mark::Is(7)))
             .into(),
-    };
-    let client = || vec![vip(), port(Protocol::Tcp), Condition::SourceMacNot(peers.clone())];
-    let with = |mut conditions: Vec<Condition>, further| {
-        conditions.push(further);
-        conditions
     };
     let owner = Chain {
         name: "owner",
         base: base(Hook::Prerouting, -90, Policy::Accept),
         rules: vec![
-            rule(with(client(), flags(6, 0)), None, Some(Verdict::Jump("whose"))),
-            rule(with(client(), flags(22, 2)), Some(0x100), None),
+            Rule::when([from_peers()]).then(Verdict::Accept),
+            Rule::when(tcp(6, 0)).then(Verdict::Jump("whose")),
+            Rule::when(tcp(22, 2)).marked(Mark::Is(0x100)),
         ],
     };
     let whose = Chain {
         name: "whose",
         base: None,
         rules: vec![
-            rule(vec![Condition::SocketMarked], Some(8), Some(Verdict::Return)),
-            rule(vec![], Some(9), None),
+            Rule::when([Condition::SocketMarked(true)]).marked(Mark::Is(8)).then(Verdict::Return),
+            Rule::when([]).marked(Mark::Is(9)),
         ],
     };
     let input = Chain {
         name: "input",
         base: base(Hook::Input, 0, Policy::Drop),
         rules: [Protocol::Tcp, Protocol::Udp]
-            .map(|p| rule(vec![vip(), port(p)], None, Some(Verdict::Accept)))
+            .map(|p| Rule::when([vip(), port(p)]).then(Verdict::Accept))
             .into(),
     };
     let last_word = Chain {
         name: "last_word",
         base: base(Hook::Output, 0, Policy::Accept),
-        rules: vec![Rule {
-            counter: Some(CounterName::Dropped),
-            ..rule(vec![from_peers(), vip()], None, Some(Verdict::Drop))
-        }],
+        rules: vec![Rule::when([from_peers(), vip()]).counted(CounterName::Dropped).then(Verdict::Drop)],
     };
     let ownership = if count == 2 { vec![owner, whose] } else { vec![] };
     Rules { chains: [vec![origin], ownership, vec![input, last_word]].concat() }
