@@ -4,52 +4,42 @@
 //! There is one await point, in [`Driver::run`], and everything that can end it is an [`Event`]. Cancelling that wait
 //! loses nothing: each source keeps what was not taken.
 
+mod leaving;
+mod speaking;
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon_core::config::types::{InstanceId, LinkName, MemberName};
-use halcyon_core::control::{Request, Response};
 use halcyon_core::moment::Moment;
 use halcyon_core::node::{self, Action, Node, ServerKey};
-use halcyon_core::plan::{Health, Plan, VrrpState};
+use halcyon_core::plan::{Health, Plan};
 use halcyon_core::report;
 use halcyon_core::status::Status;
-use halcyon_core::vrrp::settings::Settings;
-use halcyon_core::vrrp::timers;
 use halcyon_kernel::{Counters, Kernel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::announcer::Announcer;
 use crate::binding::Binding;
-use crate::control::Asked;
 use crate::event::{Event, Sources};
 use crate::reconciler::{Occasion, Reconciler};
-use crate::status::{Entered, Facts, status, word};
+use crate::status::{Entered, word};
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
-use crate::vrrp_thread::{self, Assignment, Command};
-use crate::{clock, observe, probes, table};
+use crate::vrrp_thread::{self, Command};
+use crate::{clock, observe, probes};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
 const INSPECTION: Duration = Duration::from_millis(500);
 /// Shortest time between two looks, however often the kernel says that something changed.
 const SETTLING: Duration = Duration::from_millis(50);
-/// How long a volume is waited for after the start before the box counts as unconfigured.
-const VOLUME: Duration = Duration::from_secs(4);
 /// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
 const VOLUMES: Duration = Duration::from_secs(60);
-/// How long a box that has just been configured waits for its first healthy servers, once its link is usable, before it
-/// speaks VRRP all the same.
-const FIRST_CHECKS: Duration = Duration::from_millis(1500);
-/// What a fellow director may need, beside its skew time, to take over.
-const TAKEOVER: Duration = Duration::from_millis(400);
-/// What it may need, once it has taken over, to check this box.
-const CHECKING: Duration = Duration::from_millis(300);
 
 /// Everything that the engine is.
 pub struct Driver<K> {
@@ -226,43 +216,6 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// What VRRP tells.
-    fn vrrp(&mut self, event: vrrp_thread::Event) {
-        match event {
-            vrrp_thread::Event::StateChanged { id, to, why, silent, at, .. } => {
-                info!(router = %id, "{}: {why}", state_word(to));
-                self.supervisor.report(&report::Event::Vrrp {
-                    id: id.vrid.get(),
-                    interface: id.interface.to_string(),
-                    state: to,
-                    why: why.to_string(),
-                });
-                self.entered
-                    .insert(id.clone(), Entered { since: at.since_boot().as_secs(), why: why.to_string() });
-                self.announcer.changed(&id, to, at);
-                self.node.handle(node::Event::Vrrp { id, state: to, silent }, clock::now());
-            }
-            vrrp_thread::Event::Healed { id, other, at } => {
-                warn!(router = %id, %other, "another master was heard, which yields: announcing again");
-                self.announcer.healed(&id, at);
-            }
-            vrrp_thread::Event::Overslept { id, slept, at } => {
-                warn!(router = %id, "this box did not run for {} ms: announcing again", slept.as_millis());
-                self.announcer.healed(&id, at);
-            }
-            vrrp_thread::Event::SocketOpen { interface, at } => info!(%interface, %at, "VRRP socket open"),
-            vrrp_thread::Event::SocketFailed { interface, error } => {
-                error!(%interface, "VRRP cannot be spoken: {error}");
-            }
-            vrrp_thread::Event::SendFailed { id, error } => error!(router = %id, "cannot advertise: {error}"),
-            vrrp_thread::Event::Weakened { what } => warn!("{what}"),
-            vrrp_thread::Event::NoHeir { id } => warn!(router = %id, "nobody took over: staying master"),
-            vrrp_thread::Event::Misfit { id, source, misfit } => {
-                warn!(router = %id, %source, "an advertisement was not accepted: {misfit}");
-            }
-        }
-    }
-
     /// Looks for volumes while one may still appear.
     fn volumes(&mut self, now: Moment) {
         if self.node.me().is_some() && now.since_boot() > VOLUMES {
@@ -294,26 +247,6 @@ impl<K: Kernel> Driver<K> {
         self.listen(&me);
     }
 
-    /// The virtual routers of this box.
-    fn assignments(&self) -> Vec<Assignment> {
-        let Some(me) = self.node.me() else { return Vec::new() };
-        let config = self.node.config();
-        let observed = self.reconciler.observed();
-        let here = |link: &LinkName, address: IpAddr| {
-            let index = observed.links.iter().find(|(_, l)| l.name == link.as_str()).map(|(&index, _)| index);
-            observed.addresses.iter().any(|(i, cidr)| Some(*i) == index && cidr.address() == address)
-        };
-        config
-            .vrrp
-            .values()
-            .filter_map(|instance| {
-                let addresses_up =
-                    instance.addresses.iter().all(|a| here(&instance.id.interface, a.address()));
-                Some(Assignment { settings: Settings::of_member(instance, me)?, addresses_up })
-            })
-            .collect()
-    }
-
     /// Serves `/status` and `/metrics` where the document says, and nowhere else.
     fn listen(&mut self, me: &MemberName) {
         if let Some(listener) = self.listener.take() {
@@ -328,55 +261,6 @@ impl<K: Kernel> Driver<K> {
         let addresses = interface.addresses.iter().map(|a| a.address()).collect();
         let serve = observe::serve(addresses, observe.port, self.status.subscribe());
         self.listener = Some(tokio::task::spawn_local(serve));
-    }
-
-    /// Tells the VRRP thread about the links that it speaks on; the first time only when this box could also serve as
-    /// master.
-    fn tell_links(&mut self) {
-        let Some(member) = self.node.me().and_then(|me| self.node.config().members.get(me)) else { return };
-        let observed = self.reconciler.observed();
-        let mut news = Vec::new();
-        for (name, interface) in &member.interfaces {
-            let link = observed.links.iter().find(|(_, l)| l.name == name.as_str());
-            let (index, up) = link.map_or((0, false), |(&index, l)| (index, l.up && l.carrier));
-            let own = interface.addresses.iter().find(|a| observed.addresses.contains(&(index, **a)));
-            let primary = own.and_then(|a| match a.address() {
-                IpAddr::V4(a) => Some(a),
-                IpAddr::V6(_) => None,
-            });
-            if self.links.get(name) != Some(&(index, up, primary)) {
-                news.push((name.clone(), (index, up, primary)));
-            }
-        }
-        let usable = |(_, up, primary): &(u32, bool, Option<std::net::Ipv4Addr>)| *up && primary.is_some();
-        if let Some(since) = self.holding {
-            let now = clock::now();
-            let connected = news.iter().any(|(_, link)| usable(link));
-            if since.is_none() && connected {
-                self.holding = Some(Some(now));
-                self.node.handle(node::Event::Connected, now);
-                self.act();
-            }
-            let waited = since.is_some_and(|since| now.since(since) >= FIRST_CHECKS);
-            let able = connected && self.node.can_direct();
-            if !able && !waited {
-                return;
-            }
-            self.holding = None;
-        } else if news.iter().any(|(_, link)| usable(link)) {
-            self.node.handle(node::Event::Connected, clock::now());
-            self.act();
-        }
-        for (interface, (index, up, primary)) in news {
-            self.command(Command::Link { interface: interface.clone(), index, up, primary });
-            self.links.insert(interface, (index, up, primary));
-        }
-    }
-
-    fn command(&self, command: Command) {
-        if let Err(error) = self.vrrp.send(command) {
-            error!("{error}");
-        }
     }
 
     async fn neighbours(&mut self) {
@@ -399,156 +283,5 @@ impl<K: Kernel> Driver<K> {
             self.supervisor.report(&report::Event::Guard { dropped });
         }
         self.counters = counters;
-    }
-
-    /// Reports readiness once per generation: the plan is applied and the difference is empty.
-    fn report_ready(&mut self, now: Moment) {
-        let generation = match (self.node.me(), self.binding.document()) {
-            (Some(_), Some((_, generation))) => Some(generation),
-            _ if now.since(self.started) > VOLUME => None,
-            _ => return,
-        };
-        if !self.reconciler.reconciled() || self.ready == Some(generation) {
-            return;
-        }
-        self.ready = Some(generation);
-        let event = match generation {
-            Some(_) => report::Event::Ready {
-                member: self.node.me().map(ToString::to_string),
-                generation,
-                unconfigured: false,
-                why: None,
-            },
-            None => report::Event::Ready {
-                member: None,
-                generation: None,
-                unconfigured: true,
-                why: Some(self.binding.why_unconfigured().to_owned()),
-            },
-        };
-        self.supervisor.report(&event);
-    }
-
-    fn publish(&mut self, now: Moment) {
-        let unconfigured = self.node.me().is_none().then(|| self.binding.why_unconfigured());
-        let facts = Facts {
-            document: self.binding.document(),
-            unconfigured,
-            plan: &self.plan,
-            entered: &self.entered,
-            counters: (self.counters.delivered.packets, self.counters.dropped.packets),
-            unmet: self.reconciler.unmet(),
-            reconciled: self.reconciler.reconciled(),
-            kernel_writes: self.reconciler.writes(),
-            uptime: now.since_boot().as_secs(),
-            image: (&self.image.0, &self.image.1),
-        };
-        let status = status(&self.node, &facts);
-        self.status.send_if_modified(|last| {
-            let changed = **last != status;
-            if changed {
-                *last = Arc::new(status);
-            }
-            changed
-        });
-    }
-
-    fn answer(&mut self, Asked { request, answer }: Asked) {
-        let response = match request {
-            Request::Status => Response::Status(Box::new(Status::clone(&self.status.borrow()))),
-            Request::Ipvs => match self.reconciler.kernel().table() {
-                Ok(services) => Response::Text(table::render(&services)),
-                Err(error) => Response::Refused(format!("the IPVS table cannot be read: {error}")),
-            },
-            Request::Failover => self.hand_over(),
-        };
-        // A peer that has gone needs no answer.
-        let _ = answer.send(response);
-    }
-
-    fn hand_over(&self) -> Response {
-        let view = self.node.view();
-        let held: Vec<String> = view
-            .vrrp
-            .iter()
-            .filter(|(_, state)| **state == VrrpState::Master)
-            .map(|(id, _)| id.to_string())
-            .collect();
-        if held.is_empty() {
-            return Response::Refused("this box is master of nothing; there is nothing to hand over".into());
-        }
-        match self.vrrp.send(Command::HandOver) {
-            Ok(()) => Response::Done(format!("handing over {}", held.join(", "))),
-            Err(error) => Response::Refused(format!("not handed over: {error}")),
-        }
-    }
-
-    /// Leaves in order: fellow directors' checks of this box fail from now on, then everything is handed over, and the
-    /// addresses go when an heir is heard, while applications still run. The heir checks this box at once and finds it
-    /// gone before it is.
-    async fn leave(mut self, sources: &mut Sources) {
-        info!("leaving");
-        let patience = self.patience();
-        self.node.handle(node::Event::Leaving, clock::now());
-        self.replan();
-        self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
-        let was_master = self.is_master();
-        if was_master {
-            self.command(Command::HandOver);
-            self.listen_for(sources, patience, |driver, event| {
-                matches!(event, vrrp_thread::Event::NoHeir { .. }) || !driver.is_master()
-            })
-            .await;
-        }
-        self.command(Command::Stop);
-        // The thread closes its end when it is done.
-        self.listen_for(sources, Duration::from_secs(1), |_, _| false).await;
-        self.replan();
-        self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
-        if was_master {
-            sleep(CHECKING).await;
-        }
-        info!("left");
-    }
-
-    /// Takes what VRRP tells until `enough` says so, for `limit` at most.
-    async fn listen_for(
-        &mut self,
-        sources: &mut Sources,
-        limit: Duration,
-        enough: impl Fn(&Self, &vrrp_thread::Event) -> bool,
-    ) {
-        let deadline = clock::now() + limit;
-        while let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await {
-            self.vrrp(event.clone());
-            if enough(self, &event) {
-                return;
-            }
-        }
-    }
-
-    fn is_master(&self) -> bool {
-        self.node.view().vrrp.values().any(|state| *state == VrrpState::Master)
-    }
-
-    /// How long a fellow director takes, at most, to take over after priority 0.
-    fn patience(&self) -> Duration {
-        let config = self.node.config();
-        let me = self.node.me();
-        let skews = config.vrrp.values().flat_map(|instance| {
-            let fellows = instance.priorities.iter().filter(move |(member, _)| Some(*member) != me);
-            fellows
-                .map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
-        });
-        skews.max().map_or(Duration::ZERO, |skew| skew * 2 + TAKEOVER)
-    }
-}
-
-fn state_word(state: VrrpState) -> &'static str {
-    match state {
-        VrrpState::Init => "init",
-        VrrpState::Backup => "backup",
-        VrrpState::Master => "master",
-        VrrpState::Fault => "fault",
     }
 }

@@ -1,0 +1,103 @@
+//! Handing over what this box is master of, because somebody asks or because the box goes down. Decides how long a fellow
+//! director is given; who takes over is VRRP's to decide.
+
+use std::time::Duration;
+
+use halcyon_core::control::Response;
+use halcyon_core::node;
+use halcyon_core::plan::VrrpState;
+use halcyon_core::vrrp::timers;
+use halcyon_kernel::Kernel;
+use tokio::time::{sleep, timeout};
+use tracing::info;
+
+use super::Driver;
+use crate::clock;
+use crate::event::Sources;
+use crate::reconciler::Occasion;
+use crate::vrrp_thread::{self, Command};
+
+/// What a fellow director may need, beside its skew time, to take over.
+const TAKEOVER: Duration = Duration::from_millis(400);
+/// What it may need, once it has taken over, to check this box.
+const CHECKING: Duration = Duration::from_millis(300);
+
+impl<K: Kernel> Driver<K> {
+    /// Leaves in order: fellow directors' checks of this box fail from now on, then everything is handed over, and the
+    /// addresses go when an heir is heard, while applications still run. The heir checks this box at once and finds it
+    /// gone before it is.
+    pub(super) async fn leave(mut self, sources: &mut Sources) {
+        info!("leaving");
+        let patience = self.patience();
+        self.node.handle(node::Event::Leaving, clock::now());
+        self.replan();
+        self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
+        let was_master = self.is_master();
+        if was_master {
+            self.command(Command::HandOver);
+            self.listen_for(sources, patience, |driver, event| {
+                matches!(event, vrrp_thread::Event::NoHeir { .. }) || !driver.is_master()
+            })
+            .await;
+        }
+        self.command(Command::Stop);
+        // The thread closes its end when it is done.
+        self.listen_for(sources, Duration::from_secs(1), |_, _| false).await;
+        self.replan();
+        self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
+        if was_master {
+            sleep(CHECKING).await;
+        }
+        info!("left");
+    }
+
+    /// Takes what VRRP tells until `enough` says so, for `limit` at most.
+    async fn listen_for(
+        &mut self,
+        sources: &mut Sources,
+        limit: Duration,
+        enough: impl Fn(&Self, &vrrp_thread::Event) -> bool,
+    ) {
+        let deadline = clock::now() + limit;
+        while let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await {
+            self.vrrp(event.clone());
+            if enough(self, &event) {
+                return;
+            }
+        }
+    }
+
+    /// Hands everything over while the box goes on running.
+    pub(super) fn hand_over(&self) -> Response {
+        let view = self.node.view();
+        let held: Vec<String> = view
+            .vrrp
+            .iter()
+            .filter(|(_, state)| **state == VrrpState::Master)
+            .map(|(id, _)| id.to_string())
+            .collect();
+        if held.is_empty() {
+            return Response::Refused("this box is master of nothing; there is nothing to hand over".into());
+        }
+        match self.vrrp.send(Command::HandOver) {
+            Ok(()) => Response::Done(format!("handing over {}", held.join(", "))),
+            Err(error) => Response::Refused(format!("not handed over: {error}")),
+        }
+    }
+
+    fn is_master(&self) -> bool {
+        self.node.view().vrrp.values().any(|state| *state == VrrpState::Master)
+    }
+
+    /// How long a fellow director takes, at most, to take over after priority 0.
+    fn patience(&self) -> Duration {
+        let config = self.node.config();
+        let me = self.node.me();
+        let skews = config.vrrp.values().flat_map(|instance| {
+            let fellows = instance.priorities.iter().filter(move |(member, _)| Some(*member) != me);
+            fellows
+                .map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
+        });
+        skews.max().map_or(Duration::ZERO, |skew| skew * 2 + TAKEOVER)
+    }
+}

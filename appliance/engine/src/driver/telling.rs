@@ -1,0 +1,85 @@
+//! What the engine says of itself: readiness to PID 1, the status to whoever watches, answers to whoever asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use halcyon_core::control::{Request, Response};
+use halcyon_core::moment::Moment;
+use halcyon_core::report;
+use halcyon_core::status::Status;
+use halcyon_kernel::Kernel;
+
+use super::Driver;
+use crate::control::Asked;
+use crate::status::{Facts, status};
+use crate::table;
+
+/// How long a volume is waited for after the start before the box counts as unconfigured.
+const VOLUME: Duration = Duration::from_secs(4);
+
+impl<K: Kernel> Driver<K> {
+    /// Reports readiness once per generation: the plan is applied and the difference is empty.
+    pub(super) fn report_ready(&mut self, now: Moment) {
+        let generation = match (self.node.me(), self.binding.document()) {
+            (Some(_), Some((_, generation))) => Some(generation),
+            _ if now.since(self.started) > VOLUME => None,
+            _ => return,
+        };
+        if !self.reconciler.reconciled() || self.ready == Some(generation) {
+            return;
+        }
+        self.ready = Some(generation);
+        let event = match generation {
+            Some(_) => report::Event::Ready {
+                member: self.node.me().map(ToString::to_string),
+                generation,
+                unconfigured: false,
+                why: None,
+            },
+            None => report::Event::Ready {
+                member: None,
+                generation: None,
+                unconfigured: true,
+                why: Some(self.binding.why_unconfigured().to_owned()),
+            },
+        };
+        self.supervisor.report(&event);
+    }
+
+    pub(super) fn publish(&mut self, now: Moment) {
+        let unconfigured = self.node.me().is_none().then(|| self.binding.why_unconfigured());
+        let facts = Facts {
+            document: self.binding.document(),
+            unconfigured,
+            plan: &self.plan,
+            entered: &self.entered,
+            counters: (self.counters.delivered.packets, self.counters.dropped.packets),
+            unmet: self.reconciler.unmet(),
+            reconciled: self.reconciler.reconciled(),
+            kernel_writes: self.reconciler.writes(),
+            uptime: now.since_boot().as_secs(),
+            image: (&self.image.0, &self.image.1),
+        };
+        let status = status(&self.node, &facts);
+        self.status.send_if_modified(|last| {
+            let changed = **last != status;
+            if changed {
+                *last = Arc::new(status);
+            }
+            changed
+        });
+    }
+
+    pub(super) fn answer(&mut self, Asked { request, answer }: Asked) {
+        let response = match request {
+            Request::Status => Response::Status(Box::new(Status::clone(&self.status.borrow()))),
+            Request::Ipvs => match self.reconciler.kernel().table() {
+                Ok(services) => Response::Text(table::render(&services)),
+                Err(error) => Response::Refused(format!("the IPVS table cannot be read: {error}")),
+            },
+            Request::Failover => self.hand_over(),
+        };
+        // A peer that has gone needs no answer.
+        let _ = answer.send(response);
+    }
+}
