@@ -17,6 +17,9 @@ const NAMES: [&str; 12] = [
     "merope",
 ];
 const LINKS: [&str; 4] = ["lan", "front", "shop", "floor"];
+const BACK_LINKS: [&str; 3] = ["back", "inner", "ring"];
+/// Length of the prefix of the segment between the boxes.
+const BACK_PREFIX: u8 = 24;
 const SERVICES: [&str; 4] = ["pos", "gateway", "till", "orders"];
 
 /// A drawn cluster of two members or more.
@@ -24,8 +27,10 @@ const SERVICES: [&str; 4] = ["pos", "gateway", "till", "orders"];
 pub struct Cluster {
     /// Its name.
     pub name: String,
-    /// The logical name of the one segment.
+    /// The logical name of the clients' segment.
     pub link: String,
+    /// The logical name of the segment between the boxes, where the strategy has one.
+    pub back_link: String,
     /// The members, by falling priority.
     pub members: Vec<Member>,
     /// The virtual address.
@@ -55,6 +60,10 @@ pub struct Member {
     pub mac: Mac,
     /// Its own address.
     pub address: Ipv4Addr,
+    /// Permanent address of its card on the segment between the boxes.
+    pub back_mac: Mac,
+    /// Its own address there.
+    pub back_address: Ipv4Addr,
     /// VRRP priority.
     pub priority: u8,
 }
@@ -80,10 +89,39 @@ pub struct Wording {
     pub check_timeout: Duration,
     /// The servers' weight.
     pub weight: u16,
+    /// The storm strategy.
+    pub strategy: Strategy,
     /// Services beside the first.
     pub services: Vec<Service>,
     /// More lines at the end.
     pub more: String,
+}
+
+/// How the boxes are kept from bouncing packets: `storm` and its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Weighting by origin.
+    Weights,
+    /// One director at a time, which its fellow pings.
+    Standby {
+        /// Between two pings.
+        interval: Duration,
+        /// An answer after this is none.
+        timeout: Duration,
+        /// So many are silence.
+        count: u8,
+    },
+    /// Forwarding over a segment of its own: the boxes have a second card.
+    SecondNic {
+        /// `lan` or `refuse`: what happens while that segment is down.
+        fallback: &'static str,
+    },
+}
+
+impl Strategy {
+    /// A standby that knows after 3.5 seconds, as a document without `probe` has it.
+    pub const STANDBY: Self =
+        Self::Standby { interval: Duration::from_secs(1), timeout: Duration::from_millis(500), count: 3 };
 }
 
 /// A service beside the cluster's first.
@@ -113,6 +151,7 @@ impl Default for Wording {
             check_interval: Duration::from_secs(6),
             check_timeout: Duration::from_secs(10),
             weight: 1,
+            strategy: Strategy::Weights,
             services: Vec::new(),
             more: String::new(),
         }
@@ -155,8 +194,24 @@ impl Cluster {
         seed.shuffle(&mut names);
         let low = seed.between(NAMES.len() as u64, 253) as u8;
         let high = seed.between(u64::from(low) + 1, 254) as u8;
-        let mut member =
-            |name: &str, priority| Member { name: name.into(), mac: mac(), address: address(), priority };
+        // Drawn apart, so that a cluster is the same one with a second segment and without.
+        let mut apart = seed.fork("back");
+        let back =
+            Ipv4Addr::new(198, 18 + apart.between(0, 1) as u8, apart.between(0, 255) as u8, 0).octets();
+        let mut back_host = apart.between(1, 200) as u8;
+        let mut member = |name: &str, priority| {
+            let mac = mac();
+            back_host += 1;
+            Member {
+                name: name.into(),
+                mac,
+                address: address(),
+                // Numbers of the other cards stay far below the highest bit.
+                back_mac: Mac([mac.0[0], mac.0[1], mac.0[2], mac.0[3], mac.0[4] | 0x80, mac.0[5]]),
+                back_address: Ipv4Addr::new(back[0], back[1], back[2], back_host),
+                priority,
+            }
+        };
         let mut members = vec![member(names[0], high), member(names[1], low)];
         for (behind, name) in (1..).zip(&names[2..size]) {
             members.push(member(name, low - behind));
@@ -164,6 +219,7 @@ impl Cluster {
         Self {
             name: format!("site-{:04}", seed.between(0, 9999)),
             link: (*seed.pick(&LINKS)).into(),
+            back_link: (*apart.pick(&BACK_LINKS)).into(),
             members,
             vip: address(),
             gateway: address(),
@@ -210,13 +266,22 @@ impl Cluster {
         let Self { name, link, members, vip, prefix, gateway, vrid, .. } = self;
         let mut text =
             format!("schema = 1\n\n[cluster]\nname = \"{name}\"\nrevision = {}\n", wording.revision);
-        for Member { name, mac, address, priority } in members {
+        wording.strategy.write(&mut text, &self.back_link);
+        for Member { name, mac, address, priority, back_mac, back_address } in members {
             let _ = write!(
                 text,
                 "\n[[member]]\nname = \"{name}\"\nroles = [\"director\", \"real-server\"]\npriority = {priority}\n\
                  \n[[member.interface]]\nname = \"{link}\"\nmac = \"{mac}\"\naddresses = [\"{address}/{prefix}\"]\n\
                  gateway = \"{gateway}\"\n"
             );
+            if let Strategy::SecondNic { .. } = wording.strategy {
+                let _ = write!(
+                    text,
+                    "\n[[member.interface]]\nname = \"{}\"\nmac = \"{back_mac}\"\n\
+                     addresses = [\"{back_address}/{BACK_PREFIX}\"]\n",
+                    self.back_link
+                );
+            }
         }
         let interval = duration(wording.interval);
         let _ = write!(
@@ -236,6 +301,25 @@ impl Cluster {
         }
         text.push_str(&wording.more);
         text
+    }
+}
+
+impl Strategy {
+    /// Its lines of `[cluster]`.
+    fn write(self, text: &mut String, back_link: &str) {
+        let _ = match self {
+            Self::Weights => writeln!(text, "storm = \"weights\""),
+            Self::Standby { interval, timeout, count } => writeln!(
+                text,
+                "storm = \"standby\"\nprobe = {{ interval = \"{}\", timeout = \"{}\", count = {count} }}",
+                duration(interval),
+                duration(timeout)
+            ),
+            Self::SecondNic { fallback } => writeln!(
+                text,
+                "storm = \"second-nic\"\nforward-interface = \"{back_link}\"\nforward-fallback = \"{fallback}\""
+            ),
+        };
     }
 }
 
@@ -290,7 +374,9 @@ mod tests {
     fn no_address_is_drawn_twice() {
         for number in 0..200 {
             let cluster = Cluster::draw_of(&Seed::new(number), 2 + number as usize % 3);
-            let members = cluster.members.iter().map(|member| (member.mac, member.address));
+            let own = cluster.members.iter().map(|member| (member.mac, member.address));
+            let back = cluster.members.iter().map(|member| (member.back_mac, member.back_address));
+            let members = own.chain(back);
             let all: Vec<_> = members
                 .chain(cluster.clients.iter().copied())
                 .chain([(cluster.gateway_mac, cluster.gateway)])

@@ -25,7 +25,7 @@ use crate::plug::Plug;
 use crate::pulse::Pulse;
 use crate::seed::Seed;
 use crate::switch::frame::Mac;
-use crate::switch::{PortId, Role, Switch};
+use crate::switch::{PortId, Role, Segment, Switch};
 
 /// The thread wakes at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -122,10 +122,10 @@ impl Lab {
         result.recv().expect("the network thread answers every command")
     }
 
-    /// Adds a port for a machine that will connect at `path`.
-    pub fn plug(&self, path: &Path) -> Result<PortId> {
+    /// Adds a port of `segment` for a machine's card that will connect at `path`.
+    pub fn plug(&self, path: &Path, segment: Segment) -> Result<PortId> {
         let plug = Plug::listen(path).with_context(|| format!("listening at {}", path.display()))?;
-        Ok(self.with(|network| network.add(Role::Box, End::Machine(plug))))
+        Ok(self.with(move |network| network.add(Role::Box, segment, End::Machine(plug))))
     }
 
     /// Adds client machines with these addresses; they are numbered on from those before.
@@ -135,7 +135,7 @@ impl Lab {
                 let host = Host::new(mac, address, prefix, &mut network.seed);
                 network.hosts.push((host, PortId(network.ends.len())));
                 let end = End::Host(network.hosts.len() - 1);
-                network.add(Role::Client, end);
+                network.add(Role::Client, Segment::Front, end);
             }
         });
     }
@@ -289,9 +289,9 @@ impl Network {
         matches!(&self.ends[port.0], End::Machine(plug) if plug.is_connected())
     }
 
-    fn add(&mut self, role: Role, end: End) -> PortId {
+    fn add(&mut self, role: Role, segment: Segment, end: End) -> PortId {
         self.ends.push(end);
-        self.switch.add_port(role)
+        self.switch.add_port(role, segment)
     }
 
     fn ticket(&mut self) -> u64 {

@@ -11,12 +11,12 @@ use halcyon_core::moment::Moment;
 use crate::agent::Agent;
 use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
-use crate::draw::{CLIENTS, Cluster, Wording};
+use crate::draw::{CLIENTS, Cluster, Strategy, Wording};
 use crate::image::Image;
 use crate::keepalived;
 use crate::lab::{Lab, Stream};
 use crate::seed::Seed;
-use crate::switch::PortId;
+use crate::switch::{PortId, Segment};
 use crate::vm::hardware::{Access, Bus, Card, CardModel, Disk, Hardware, Start};
 use crate::vm::report::Reported;
 use crate::vm::{RunDirectory, Vm};
@@ -46,6 +46,8 @@ pub struct Pair {
 pub struct Station {
     /// Its port on the switch.
     pub port: PortId,
+    /// Its port on the second switch, where the strategy has one.
+    pub back: Option<PortId>,
     /// What it is made of; may be changed while it is off.
     pub hardware: Hardware,
     machine: Option<Vm>,
@@ -80,17 +82,24 @@ impl Pair {
         let station = |number: usize| -> Result<Station> {
             let member = &cluster.members[number];
             let socket = run.path().join(format!("{number}.net"));
-            let port = lab.plug(&socket)?;
+            let port = lab.plug(&socket, Segment::Front)?;
+            let mut cards = vec![Card { mac: member.mac, model: CardModel::Virtio, socket }];
+            let mut back = None;
+            if let Strategy::SecondNic { .. } = wording.strategy {
+                let socket = run.path().join(format!("{number}.back.net"));
+                back = Some(lab.plug(&socket, Segment::Back)?);
+                cards.push(Card { mac: member.back_mac, model: CardModel::Virtio, socket });
+            }
             let hardware = Hardware {
                 name: member.name.clone(),
                 memory: 256,
                 processors: 1,
                 start: image.direct(&format!("app.ports={ports}")),
                 disks: vec![Disk { file: stick.clone(), bus: Bus::Virtio, access: Access::Read }],
-                cards: vec![Card { mac: member.mac, model: CardModel::Virtio, socket }],
+                cards,
                 more: Vec::new(),
             };
-            Ok(Station { port, hardware, machine: None, starts: 0 })
+            Ok(Station { port, back, hardware, machine: None, starts: 0 })
         };
         let boxes = (0..cluster.members.len()).map(station).collect::<Result<_>>()?;
         let mut hosts = cluster.clients.clone();
@@ -157,6 +166,17 @@ impl Pair {
         let port = self.boxes[which].port;
         self.lab.with(move |network| network.switch.set_cable(port, plugged));
         self.boxes[which].machine()?.qmp().set_link(0, plugged)
+    }
+
+    /// Switches the second switch off or on: nothing passes it, and the cards on it show no link.
+    pub fn set_back_switch(&mut self, on: bool) -> Result<()> {
+        self.lab.with(move |network| network.switch.set_power(Segment::Back, on));
+        for station in self.boxes.iter_mut().filter(|station| station.back.is_some()) {
+            if let Some(machine) = &mut station.machine {
+                machine.qmp().set_link(1, on)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the box says that its first plan as this member is applied. It may say before that it is unconfigured:

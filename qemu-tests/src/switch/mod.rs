@@ -1,4 +1,6 @@
-//! A learning Ethernet switch as a pure function: (frame, port, now) → deliveries. Read `frame` first, then this.
+//! Learning Ethernet switches as a pure function: (frame, port, now) → deliveries. Read `frame` first, then this.
+//!
+//! There are two, one per [`Segment`], which share nothing but the books: a packet that travels over both is one packet.
 //!
 //! Besides switching it keeps the books that the tests judge by: crossings per packet, who claims which address, which
 //! advertisements were on the wire, frames per flow, and the last frames for a capture. It owns no socket and reads no
@@ -11,7 +13,7 @@ pub mod faults;
 pub mod frame;
 pub mod pcap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -36,6 +38,15 @@ pub enum Role {
     Client,
     /// A member of the cluster.
     Box,
+}
+
+/// Which switch a port belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// The clients' and the boxes'.
+    Front,
+    /// Between the boxes only.
+    Back,
 }
 
 /// A frame to be handed to a port at a time.
@@ -63,14 +74,16 @@ pub struct Flow {
 #[derive(Debug)]
 struct Port {
     role: Role,
+    segment: Segment,
     cable: bool,
 }
 
-/// The switch and its books.
+/// The switches and their books.
 #[derive(Debug)]
 pub struct Switch {
     ports: Vec<Port>,
-    learnt: BTreeMap<Mac, PortId>,
+    learnt: BTreeMap<(Segment, Mac), PortId>,
+    dark: BTreeSet<Segment>,
     /// Loss, delay and partitions.
     pub faults: Faults,
     /// How often packets passed between boxes.
@@ -86,11 +99,12 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// A switch without ports; faults draw from `seed`.
+    /// Switches without ports; faults draw from `seed`.
     pub fn new(seed: Seed) -> Self {
         Self {
             ports: Vec::new(),
             learnt: BTreeMap::new(),
+            dark: BTreeSet::new(),
             faults: Faults::new(seed),
             crossings: Crossings::default(),
             claims: Claims::default(),
@@ -101,8 +115,8 @@ impl Switch {
     }
 
     /// Adds a port with its cable in.
-    pub fn add_port(&mut self, role: Role) -> PortId {
-        self.ports.push(Port { role, cable: true });
+    pub fn add_port(&mut self, role: Role, segment: Segment) -> PortId {
+        self.ports.push(Port { role, segment, cable: true });
         PortId(self.ports.len() - 1)
     }
 
@@ -112,6 +126,16 @@ impl Switch {
         self.forget(port);
     }
 
+    /// Switches the power of a segment's switch. Without it nothing passes, and nothing stays learnt.
+    pub fn set_power(&mut self, segment: Segment, on: bool) {
+        if on {
+            self.dark.remove(&segment);
+        } else {
+            self.dark.insert(segment);
+        }
+        self.learnt.retain(|(learnt, _), _| *learnt != segment);
+    }
+
     /// Forgets the addresses learnt at a port whose link went down.
     pub fn forget(&mut self, port: PortId) {
         self.learnt.retain(|_, at| *at != port);
@@ -119,7 +143,8 @@ impl Switch {
 
     /// Takes a frame in at `from` and says where it goes.
     pub fn handle(&mut self, frame: &Arc<[u8]>, from: PortId, now: Moment) -> Vec<Delivery> {
-        if !self.ports[from.0].cable {
+        let segment = self.ports[from.0].segment;
+        if !self.ports[from.0].cable || self.dark.contains(&segment) {
             return Vec::new();
         }
         let Some(summary) = frame::summarise(frame) else {
@@ -128,9 +153,9 @@ impl Switch {
         self.ring.push(now, frame);
         self.note(&summary, frame, from, now);
         if !summary.from.is_group() {
-            self.learnt.insert(summary.from, from);
+            self.learnt.insert((segment, summary.from), from);
         }
-        let targets: Vec<PortId> = match self.learnt.get(&summary.to) {
+        let targets: Vec<PortId> = match self.learnt.get(&(segment, summary.to)) {
             Some(to) if !summary.to.is_group() => vec![*to],
             _ => (0..self.ports.len()).map(PortId).collect(),
         };
@@ -145,7 +170,8 @@ impl Switch {
         to: PortId,
         now: Moment,
     ) -> Option<Delivery> {
-        if to == from || !self.ports[to.0].cable {
+        let (sender, receiver) = (&self.ports[from.0], &self.ports[to.0]);
+        if to == from || !receiver.cable || receiver.segment != sender.segment {
             return None;
         }
         let delay = self.faults.judge(summary, from, to)?;
@@ -190,7 +216,7 @@ mod tests {
 
     fn three() -> (Switch, [PortId; 3]) {
         let mut switch = Switch::new(Seed::new(1));
-        let ports = [switch.add_port(Role::Client), switch.add_port(Role::Box), switch.add_port(Role::Box)];
+        let ports = [Role::Client, Role::Box, Role::Box].map(|role| switch.add_port(role, Segment::Front));
         (switch, ports)
     }
 
@@ -232,6 +258,26 @@ mod tests {
         go(&mut switch, udp(mac(2), mac(1), IP[0], IP[1], 1, 62), b);
         assert_eq!(switch.crossings.summary().most, 2);
         assert_eq!(switch.flows.values().sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn the_segments_are_switches_of_their_own_with_common_books() {
+        let (mut switch, [client, a, b]) = three();
+        let [back_a, back_b] = [(); 2].map(|()| switch.add_port(Role::Box, Segment::Back));
+        for (port, address) in [(client, 0), (a, 1), (b, 2)] {
+            go(&mut switch, arp(1, mac(address), IP[address as usize], IP[0]), port);
+        }
+        assert_eq!(go(&mut switch, arp(1, mac(11), IP[1], IP[2]), back_a), [back_b]);
+        // The same address on both sides is learnt on each.
+        assert_eq!(go(&mut switch, arp(1, mac(1), IP[1], IP[1]), back_b), [back_a]);
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client), [a]);
+        assert_eq!(go(&mut switch, udp(mac(11), mac(1), IP[0], IP[1], 1, 63), back_a), [back_b]);
+        assert_eq!(switch.crossings.summary().most, 1, "it crossed on the other segment");
+        switch.set_power(Segment::Back, false);
+        assert!(go(&mut switch, arp(1, mac(11), IP[1], IP[2]), back_a).is_empty());
+        assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 2, 64), client), [a]);
+        switch.set_power(Segment::Back, true);
+        assert_eq!(go(&mut switch, arp(1, mac(11), IP[1], IP[2]), back_a), [back_b]);
     }
 
     #[test]
