@@ -10,3 +10,8 @@ pub fn now() -> Moment {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had a boot clock since 2.6.39");
     Moment::from_boot(Duration::from(time))
 }
+
+/// Differs between boxes and between runs: what several boxes do at intervals spreads over time.
+pub fn seed() -> u64 {
+    u64::try_from(now().since_boot().as_nanos()).unwrap_or(0)
+}

@@ -18,6 +18,7 @@ use halcyon_core::node::{self, Action, Node, ServerKey};
 use halcyon_core::plan::{Health, Plan};
 use halcyon_core::report;
 use halcyon_core::status::Status;
+use halcyon_core::sync::Standing;
 use halcyon_kernel::{Counters, Kernel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,7 +33,7 @@ use crate::status::{Entered, word};
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
-use crate::{clock, observe, probes};
+use crate::{clock, observe, probes, roll_call};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
 const INSPECTION: Duration = Duration::from_millis(500);
@@ -48,6 +49,7 @@ pub struct Driver<K> {
     reconciler: Reconciler<K>,
     binding: Binding,
     vrrp: vrrp_thread::Handle,
+    roll_call: roll_call::Handle,
     supervisor: Supervisor,
     announcer: Announcer,
     scanner: Scanner,
@@ -73,18 +75,19 @@ impl<K: Kernel> Driver<K> {
         kernel: K,
         binding: Binding,
         vrrp: vrrp_thread::Handle,
+        roll_call: roll_call::Handle,
         checked: mpsc::Sender<(ServerKey, u64, Result<(), String>)>,
         status: watch::Sender<Arc<Status>>,
         image: (String, String),
-        seed: u64,
     ) -> Self {
-        let node = Node::new(seed);
+        let node = Node::new(clock::seed());
         Self {
             plan: node.plan(),
             node,
             reconciler: Reconciler::new(kernel),
             binding,
             vrrp,
+            roll_call,
             supervisor: Supervisor::new(),
             announcer: Announcer::default(),
             scanner: Scanner::default(),
@@ -117,7 +120,7 @@ impl<K: Kernel> Driver<K> {
                 }
                 Event::Asked(asked) => self.answer(asked),
                 Event::KernelChanged => self.inspect_at = self.inspect_at.min(self.inspected_at + SETTLING),
-                Event::Timer => {}
+                Event::RollCalled | Event::Timer => {}
                 Event::Terminate => {
                     self.leave(&mut sources).await;
                     return;
@@ -239,6 +242,8 @@ impl<K: Kernel> Driver<K> {
         info!(member = %me, revision = config.cluster.revision, "configured");
         self.supervisor.hostname(me.as_str());
         self.node.configure(config, me.clone(), clock::now());
+        self.replan();
+        self.roll_call.stand(Standing::of(self.node.config(), &me, &self.plan.state));
         self.announcer.retain(self.node.config());
         self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
         self.links.clear();

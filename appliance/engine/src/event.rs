@@ -5,7 +5,7 @@ use std::time::Duration;
 use halcyon_core::node::ServerKey;
 use halcyon_kernel::watch::Changes;
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::control::Asked;
@@ -27,6 +27,8 @@ pub enum Event {
     },
     /// A local program asks.
     Asked(Asked),
+    /// Fellow directors have told their connections, or have had their time.
+    RollCalled,
     /// A link, an address, a route or a neighbour changed.
     KernelChanged,
     /// The time that was asked for has come.
@@ -43,6 +45,8 @@ pub struct Sources {
     pub checked: mpsc::Receiver<(ServerKey, u64, Result<(), String>)>,
     /// The control socket.
     pub asked: mpsc::Receiver<Asked>,
+    /// The roll call.
+    pub roll_call: watch::Receiver<u64>,
     /// The kernel.
     pub changes: Changes,
     /// `SIGTERM`.
@@ -58,6 +62,7 @@ impl Sources {
             _ = self.terminate.recv() => Event::Terminate,
             Some((server, number, outcome)) = self.checked.recv() => Event::Checked { server, number, outcome },
             Some(asked) = self.asked.recv() => Event::Asked(asked),
+            Ok(()) = self.roll_call.changed() => Event::RollCalled,
             Ok(_) = self.changes.next() => Event::KernelChanged,
             () = sleep(wait) => Event::Timer,
         }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod vrrp_thread;
 pub mod reconciler;
 pub mod announcer;
+pub mod roll_call;
 pub mod probes;
 pub mod volume;
 pub mod provision;

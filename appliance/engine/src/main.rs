@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use halcyon_core::moment::Moment;
 use halcyon_core::status::Status;
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::Changes;
@@ -13,7 +12,7 @@ use halcyond::binding::{self, Binding};
 use halcyond::driver::Driver;
 use halcyond::event::Sources;
 use halcyond::runtime::{self, Keeper};
-use halcyond::{clock, control, log, vrrp_thread};
+use halcyond::{clock, control, log, roll_call, vrrp_thread};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -40,15 +39,17 @@ async fn engine() -> anyhow::Result<()> {
     tokio::task::spawn_local(control::serve(to_driver));
     let (to_checked, checked) = mpsc::channel(BACKLOG);
     let (status, _) = watch::channel(Arc::new(Status::default()));
+    let roll_call = roll_call::spawn(clock::seed());
     let sources = Sources {
         vrrp,
         checked,
         asked,
+        roll_call: roll_call.answers(),
         changes: Changes::open().context("the kernel's changes cannot be followed")?,
         terminate: signal(SignalKind::terminate()).context("no signals")?,
     };
     let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), binding::trusted(Path::new(binding::KEYS)));
-    let driver = Driver::new(kernel, binding, thread, to_checked, status, image(), seed());
+    let driver = Driver::new(kernel, binding, thread, roll_call, to_checked, status, image());
     driver.run(sources).await;
     Ok(())
 }
@@ -59,9 +60,4 @@ fn image() -> (String, String) {
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let slot = line.split_whitespace().find_map(|word| word.strip_prefix("halcyon.slot="));
     (version.lines().next().unwrap_or_default().trim().to_owned(), slot.unwrap_or("direct").to_owned())
-}
-
-/// Spreads the health checks of several boxes: whoever starts at another time checks at other times.
-fn seed() -> u64 {
-    u64::try_from(clock::now().since(Moment::ZERO).as_nanos()).unwrap_or(0)
 }

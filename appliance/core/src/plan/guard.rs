@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Member, Port, Protocol};
+use crate::sync::roll_call;
 
 use super::state::{Accept, Traffic};
 use super::{Perspective, Plan};
@@ -74,6 +75,12 @@ fn input(box_: &Perspective<'_>, plan: &mut Plan) {
                 sources: directors.clone(),
                 destinations: BTreeSet::new(),
                 traffic: Traffic::Sync,
+            });
+            accepts.insert(Accept {
+                link: Some(daemon.link.clone()),
+                sources: directors.clone(),
+                destinations: mine.clone(),
+                traffic: Traffic::Port(Protocol::Udp, roll_call::PORT),
             });
         }
     }

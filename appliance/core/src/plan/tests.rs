@@ -140,6 +140,7 @@ fn the_input_filter_opens_what_the_document_needs_and_nothing_more() {
             "tcp 9780 on lan from 192.168.0.0/24 to 192.168.0.236/32",
             "VRRP on lan from 192.168.0.238/32",
             "connection synchronisation on lan from 192.168.0.238/32",
+            "udp 9781 on lan from 192.168.0.238/32 to 192.168.0.236/32",
         ]
     );
 }

@@ -14,11 +14,52 @@ pub mod roll_call;
 pub mod sockets;
 pub mod templates;
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::types::MemberName;
-use crate::config::{Config, Protocol};
+use crate::config::types::{LinkName, MemberName};
+use crate::config::{Config, Member, Protocol};
+use crate::plan::state::{KernelState, SyncRole};
+
+/// A box's place in the roll call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The document.
+    pub config: Config,
+    /// Which member this box is.
+    pub me: MemberName,
+    /// Where synchronisation runs.
+    pub link: LinkName,
+    /// The synchronisation daemons' id.
+    pub id: u8,
+    /// This box's address there.
+    pub address: Ipv4Addr,
+    /// The other directors' addresses there, one each.
+    pub fellows: BTreeSet<IpAddr>,
+}
+
+impl Standing {
+    /// `None` for a box that does not synchronise. It follows the planned daemon, so both use one link.
+    pub fn of(config: &Config, me: &MemberName, planned: &KernelState) -> Option<Self> {
+        let daemon = planned.sync.get(&SyncRole::Backup)?;
+        let address = |member: &Member| {
+            member.interfaces.get(&daemon.link)?.addresses.iter().find_map(|cidr| match cidr.address() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            })
+        };
+        let fellows = config.members.values().filter(|m| m.director && m.name != *me);
+        Some(Self {
+            address: address(config.members.get(me)?)?,
+            fellows: fellows.filter_map(address).map(IpAddr::V4).collect(),
+            config: config.clone(),
+            me: me.clone(),
+            link: daemon.link.clone(),
+            id: daemon.id,
+        })
+    }
+}
 
 /// One entry of IPVS's connection table, as far as fellows need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +142,7 @@ fn is_at(local: SocketAddr, address: IpAddr, port: u16) -> bool {
 mod tests {
     use super::*;
     use crate::config::check::check;
+    use crate::plan::{View, plan};
 
     #[test]
     fn a_box_tells_the_connections_of_its_sockets_to_the_services_that_it_serves() {
@@ -121,5 +163,18 @@ mod tests {
         assert_eq!(told[0].server, "192.168.0.238:8898".parse().expect("an endpoint"));
         assert_eq!(told[0].timeout, Duration::from_secs(900));
         assert!(own_connections(&config, &"nobody".parse().expect("a name"), &held).is_empty());
+    }
+
+    #[test]
+    fn the_roll_call_takes_place_where_the_daemons_run() {
+        let config = check(include_str!("../../../../examples/pair.toml")).expect("the example is right");
+        let me = "pollux".parse().expect("a name");
+        let planned = plan(&config, &me, &View::default()).state;
+        let standing = Standing::of(&config, &me, &planned).expect("two directors synchronise");
+        assert_eq!(standing.link.as_str(), "lan");
+        assert_eq!(standing.id, 51);
+        assert_eq!(standing.address, Ipv4Addr::new(192, 168, 0, 238));
+        assert_eq!(standing.fellows, BTreeSet::from([[192, 168, 0, 236].into()]));
+        assert_eq!(Standing::of(&config, &me, &KernelState::default()), None);
     }
 }

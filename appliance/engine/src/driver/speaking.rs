@@ -7,6 +7,7 @@ use std::time::Duration;
 use halcyon_core::config::types::LinkName;
 use halcyon_core::node;
 use halcyon_core::plan::VrrpState;
+use halcyon_core::plan::state::SyncRole;
 use halcyon_core::report;
 use halcyon_core::vrrp::settings::Settings;
 use halcyon_kernel::Kernel;
@@ -36,15 +37,20 @@ impl<K: Kernel> Driver<K> {
                 self.entered
                     .insert(id.clone(), Entered { since: at.since_boot().as_secs(), why: why.to_string() });
                 self.announcer.changed(&id, to, at);
+                if to == VrrpState::Master {
+                    self.roll_call.ask();
+                }
                 self.node.handle(node::Event::Vrrp { id, state: to, silent }, clock::now());
             }
             vrrp_thread::Event::Healed { id, other, at } => {
                 warn!(router = %id, %other, "another master was heard, which yields: announcing again");
                 self.announcer.healed(&id, at);
+                self.roll_call.ask();
             }
             vrrp_thread::Event::Overslept { id, slept, at } => {
                 warn!(router = %id, "this box did not run for {} ms: announcing again", slept.as_millis());
                 self.announcer.healed(&id, at);
+                self.roll_call.ask();
             }
             vrrp_thread::Event::SocketOpen { interface, at } => info!(%interface, %at, "VRRP socket open"),
             vrrp_thread::Event::SocketFailed { interface, error } => {
@@ -107,7 +113,9 @@ impl<K: Kernel> Driver<K> {
                 self.act();
             }
             let waited = since.is_some_and(|since| now.since(since) >= FIRST_CHECKS);
-            let able = connected && self.node.can_direct();
+            // Asked for while the checks are under way.
+            let called = connected && self.roll_called();
+            let able = called && self.node.can_direct();
             if !able && !waited {
                 return;
             }
@@ -126,6 +134,18 @@ impl<K: Kernel> Driver<K> {
         if let Err(error) = self.vrrp.send(command) {
             error!("{error}");
         }
+    }
+
+    /// Whether this box's table holds its fellows' connections, as far as they can be had; asks for them once its kernel
+    /// can take them in.
+    fn roll_called(&mut self) -> bool {
+        if self.plan.state.sync.is_empty() {
+            return true;
+        }
+        if !self.roll_call.has_asked() && self.reconciler.observed().sync.contains_key(&SyncRole::Backup) {
+            self.roll_call.ask();
+        }
+        self.roll_call.has_asked() && self.roll_call.is_complete()
     }
 }
 
