@@ -5,6 +5,7 @@
 #   make check     format, lints, unit, property and simulation tests
 #   make test      everything, with the QEMU acceptance tests
 #   make demo      two boxes and a client, a power cut, a summary
+#   make bench-storm   co-located boxes through every state that is known to bounce packets, as one table
 #   make run       one factory-fresh box on this terminal
 
 CARGO ?= cargo
@@ -31,7 +32,7 @@ host-packages:
 
 include qemu-tests/images.mk
 
-.PHONY: check test demo run
+.PHONY: check test demo bench-storm run
 check: host-packages
 	@CARGO="$(CARGO)" qemu-tests/everything fast
 
@@ -40,6 +41,9 @@ test: host-packages test-image
 
 demo: host-packages demo-image
 	HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/demo $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin demo
+
+bench-storm: host-packages test-image
+	HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin storm
 
 run: image
 	@echo "one factory-fresh box; leave with Ctrl-A x"

@@ -15,6 +15,9 @@ use crate::switch::frame::Mac;
 /// Asked again after this: the box may have been booting, or its queue full.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
+/// Bytes of text that fit into one request, whatever has to be escaped in them.
+const PIECE: usize = 600;
+
 /// The address that the harness's frames come from; on no segment that was drawn.
 const HARNESS: Mac = Mac([0x06, 0, 0, 0, 0, 1]);
 
@@ -74,6 +77,19 @@ impl Agent {
     /// Writes a file on the box.
     pub fn write(&self, path: &str, text: &str) -> Result<()> {
         self.ask(&Request::Write { path: path.into(), text: text.into() }, Duration::from_secs(20)).map(drop)
+    }
+
+    /// Writes a file that may be too long for one request.
+    pub fn write_long(&self, path: &str, text: &str) -> Result<()> {
+        self.write(path, "")?;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = (0..=PIECE.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
+            let (piece, behind) = rest.split_at(end);
+            self.run(&["/opt/test/busybox", "sh", "-c", &format!("cat >>{path}")], piece)?;
+            rest = behind;
+        }
+        Ok(())
     }
 
     /// Sends a signal to a process on the box.

@@ -12,6 +12,9 @@ use crate::switch::frame::Mac;
 /// Client machines of every cluster.
 pub const CLIENTS: usize = 40;
 
+/// Client machines beside them.
+pub const GUESTS: usize = 24;
+
 const NAMES: [&str; 12] = [
     "castor", "pollux", "vega", "altair", "deneb", "rigel", "mira", "spica", "atlas", "maia", "electra",
     "merope",
@@ -49,6 +52,8 @@ pub struct Cluster {
     pub port: u16,
     /// Client machines.
     pub clients: Vec<(Mac, Ipv4Addr)>,
+    /// More of them, for what must not leave traces under the addresses of the others.
+    pub guests: Vec<(Mac, Ipv4Addr)>,
 }
 
 /// A drawn member.
@@ -230,6 +235,7 @@ impl Cluster {
             // Not where the boxes' own services may be, and below the range of source ports.
             port: seed.between(1_024, 9_000) as u16,
             clients: (0..CLIENTS).map(|_| (mac(), address())).collect(),
+            guests: (0..GUESTS).map(|_| (mac(), address())).collect(),
         }
     }
 
@@ -347,6 +353,9 @@ impl Service {
             duration(wording.check_interval),
             duration(wording.check_timeout)
         );
+        if self.udp {
+            let _ = writeln!(text, "port = {port}");
+        }
         for member in &cluster.members {
             let _ = write!(
                 text,
@@ -378,7 +387,7 @@ mod tests {
             let back = cluster.members.iter().map(|member| (member.back_mac, member.back_address));
             let members = own.chain(back);
             let all: Vec<_> = members
-                .chain(cluster.clients.iter().copied())
+                .chain(cluster.clients.iter().chain(&cluster.guests).copied())
                 .chain([(cluster.gateway_mac, cluster.gateway)])
                 .collect();
             let macs: BTreeSet<_> = all.iter().map(|one| one.0).collect();

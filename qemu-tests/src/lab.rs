@@ -158,7 +158,8 @@ impl Lab {
         Stream { lab: Arc::clone(self), id, outcomes, kept: Vec::new() }
     }
 
-    fn begin(&self, load: Load) -> (u64, mpsc::Receiver<Outcome>) {
+    /// Starts a load: its number, and its outcomes as they come.
+    pub(crate) fn begin(&self, load: Load) -> (u64, mpsc::Receiver<Outcome>) {
         let (sender, outcomes) = mpsc::channel();
         let id = self.with(move |network| {
             let now = network.clock.now();
@@ -178,6 +179,26 @@ impl Lab {
             network.begin(host, ticket, request);
         });
         outcome.recv().expect("every request has an outcome")
+    }
+
+    /// Has the first hosts hold their neighbour entries of an address, one after the other as `pins` says.
+    pub fn pin(&self, pins: Vec<Option<(Ipv4Addr, Mac)>>) {
+        self.with(move |network| {
+            for ((host, _), pin) in network.hosts.iter_mut().zip(pins) {
+                host.pin(pin);
+            }
+        });
+    }
+
+    /// Ends connections that `Ask::Hold` left open.
+    pub fn release(&self, held: &[u64]) {
+        let tickets = held.to_vec();
+        self.with(move |network| {
+            let now = network.clock.now();
+            for (host, _) in &mut network.hosts {
+                tickets.iter().for_each(|ticket| host.release(*ticket, now));
+            }
+        });
     }
 
     /// Pings connections that `Ask::Hold` left open, all at once, in the given order.
@@ -463,12 +484,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pinned_host_follows_no_announcement() {
+        let lab = lab();
+        let (to, nobody) = (Ipv4Addr::new(10, 0, 0, 2), Mac([2, 0, 0, 0, 0, 77]));
+        let request = Request {
+            patience: Duration::from_millis(300),
+            ..Request::new(Ask::Name, SocketAddrV4::new(to, 4000))
+        };
+        lab.pin(vec![Some((to, nobody))]);
+        assert_eq!(lab.ask(0, request.clone()).result, Err(Failure::NoConnection));
+        lab.pin(vec![None]);
+        assert_eq!(lab.ask(0, request).result, Err(Failure::Refused));
+    }
+
+    #[test]
     fn a_load_ends_with_an_outcome_for_every_request() {
         let lab = lab();
         let to = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 4000);
         let load = Load {
             request: Request::new(Ask::Name, to),
             sources: 1,
+            first_port: None,
             pace: Pace::Count { total: 20, parallel: 4 },
         };
         let tally = Tally::of(&lab.run(load));

@@ -16,6 +16,7 @@ pub mod pair;
 pub mod plug;
 pub mod pulse;
 pub mod seed;
+pub mod storm;
 pub mod switch;
 pub mod tables;
 pub mod vm;

@@ -13,7 +13,7 @@ use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
 use crate::draw::{CLIENTS, Cluster, Strategy, Wording};
 use crate::image::Image;
-use crate::keepalived;
+use crate::keepalived::{self, Extent};
 use crate::lab::{Lab, Stream};
 use crate::seed::Seed;
 use crate::switch::{PortId, Segment};
@@ -104,35 +104,50 @@ impl Pair {
         let boxes = (0..cluster.members.len()).map(station).collect::<Result<_>>()?;
         let mut hosts = cluster.clients.clone();
         hosts.push((cluster.gateway_mac, cluster.gateway));
+        hosts.extend(&cluster.guests);
         lab.add_hosts(hosts, cluster.prefix);
         Ok(Self { lab, cluster, wording, boxes, image, stick, run, logs: logs.to_owned() })
     }
 
     /// Puts a keepalived box in the place of `which`, which must be off.
-    pub fn put_keepalived(&mut self, which: usize) -> Result<()> {
-        let hardware = &mut self.boxes[which].hardware;
-        keepalived::replace(hardware, &self.image, &self.cluster, which, &self.wording, self.run.path())
+    pub fn put_keepalived(&mut self, which: usize, extent: Extent) -> Result<()> {
+        let (image, wording, run) = (&self.image, &self.wording, self.run.path());
+        keepalived::replace(
+            &mut self.boxes[which].hardware,
+            image,
+            &self.cluster,
+            which,
+            wording,
+            extent,
+            run,
+        )
     }
 
     /// Switches the box on.
     pub fn power_on(&mut self, which: usize) -> Result<()> {
-        let station = &mut self.boxes[which];
-        if station.machine.is_some() {
-            bail!("{} is on already", station.hardware.name);
+        if self.boxes[which].machine.is_some() {
+            bail!("{} is on already", self.boxes[which].hardware.name);
         }
-        if !self.stick.exists() && station.hardware.disks.iter().any(|disk| disk.file == self.stick) {
+        if !self.stick.exists() && self.boxes[which].hardware.disks.iter().any(|disk| disk.file == self.stick)
+        {
             let document = self.cluster.document(&self.wording);
             std::fs::write(self.logs.join("halcyon.toml"), &document).context("keeping the document")?;
-            let signature = self.image.sign(&document, &self.image.key, self.run.path())?;
+            let signature = self.sign(&document)?;
             let files = [("halcyon.toml", document.as_str()), ("halcyon.toml.minisig", signature.as_str())];
             volume::write(&self.stick, &files.map(|(name, text)| (name, text.as_bytes())))?;
         }
+        let station = &mut self.boxes[which];
         let machine =
             Vm::start(&station.hardware, station.starts, self.run.path(), &self.logs, self.lab.clock())?;
         self.lab.watch(machine.process());
         station.starts += 1;
         station.machine = Some(machine);
         Ok(())
+    }
+
+    /// The signature of a document by the key that the image trusts.
+    pub fn sign(&self, document: &str) -> Result<String> {
+        self.image.sign(document, &self.image.key, self.run.path())
     }
 
     /// Switches all on and waits until they serve.
@@ -197,20 +212,26 @@ impl Pair {
 
     /// Waits until the box, and nobody else, advertises; for boxes that report nothing.
     pub fn wait_master(&self, which: usize) -> Result<()> {
+        self.wait_masters(&[which])
+    }
+
+    /// Waits until exactly these boxes advertise.
+    pub fn wait_masters(&self, which: &[usize]) -> Result<()> {
         let deadline = Instant::now() + BOOTS_WITHIN;
-        let port = self.boxes[which].port;
+        let wanted: BTreeSet<PortId> = which.iter().map(|which| self.boxes[*which].port).collect();
         let span = 3 * self.wording.interval;
         while Instant::now() < deadline {
             let since = self.lab.now() - span;
             let ports: BTreeSet<PortId> = self
                 .lab
                 .with(move |network| network.switch.adverts.since(since).map(|seen| seen.port).collect());
-            if since > Moment::ZERO && ports == BTreeSet::from([port]) {
+            if since > Moment::ZERO && ports == wanted {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("{} did not become the only master", self.cluster.members[which].name)
+        let names: Vec<_> = which.iter().map(|which| self.cluster.members[*which].name.as_str()).collect();
+        bail!("waiting for {} to be master, and nobody else", names.join(" and "))
     }
 
     /// Waits until both boxes answer at the virtual address.
@@ -234,7 +255,7 @@ impl Pair {
             let patience = Duration::from_secs(2);
             let request = Request { patience, ..Request::new(Ask::Name, self.cluster.service_address()) };
             let pace = Pace::Count { total: 8, parallel: 2 };
-            let tally = Tally::of(&self.lab.run(Load { request, sources: 8, pace }));
+            let tally = Tally::of(&self.lab.run(Load { request, sources: 8, first_port: None, pace }));
             let only_these = tally.served.keys().all(|name| names.contains(&name.as_str()));
             if tally.lost() == 0 && only_these && tally.served.len() == names.len() {
                 return Ok(());
@@ -249,13 +270,23 @@ impl Pair {
     /// Requests from all clients, at most eight at a time.
     pub fn requests(&self, total: usize) -> Vec<Outcome> {
         let request = Request::new(Ask::Name, self.cluster.service_address());
-        self.lab.run(Load { request, sources: CLIENTS, pace: Pace::Count { total, parallel: 8 } })
+        self.lab.run(Load {
+            request,
+            sources: CLIENTS,
+            first_port: None,
+            pace: Pace::Count { total, parallel: 8 },
+        })
     }
 
     /// A request from client after client, each `every`, until stopped.
     pub fn stream(&self, every: Duration) -> Stream {
         let request = Request::new(Ask::Name, self.cluster.service_address());
-        self.lab.start_load(Load { request, sources: CLIENTS, pace: Pace::Steady { every } })
+        self.lab.start_load(Load {
+            request,
+            sources: CLIENTS,
+            first_port: None,
+            pace: Pace::Steady { every },
+        })
     }
 
     /// When the last advertisement of a master came in from the box: one of another priority than 0.

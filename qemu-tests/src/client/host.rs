@@ -1,7 +1,8 @@
 //! One client machine: a MAC, an address, a TCP/IP stack (smoltcp) and the conversations it has.
 //!
 //! Two things that Linux clients do and smoltcp does not are added at its network card: announcements (gratuitous ARP)
-//! move the neighbour entry, and every packet gets an identification of its own, by which the switch follows it.
+//! move the neighbour entry, and every packet gets an identification of its own, by which the switch follows it. And a
+//! test may hold the neighbour entry of an address, as a static one does.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -39,7 +40,8 @@ impl Host {
     pub fn new(mac: Mac, address: Ipv4Addr, prefix: u8, seed: &mut Seed) -> Self {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
         config.random_seed = seed.draw();
-        let mut card = Card { mac, address, received: VecDeque::new(), sent: Vec::new(), identification: 0 };
+        let mut card =
+            Card { mac, address, received: VecDeque::new(), sent: Vec::new(), identification: 0, pin: None };
         let mut interface = Interface::new(config, &mut card, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
             addresses.push(IpCidr::new(IpAddress::Ipv4(address), prefix)).expect("the first address fits");
@@ -56,6 +58,11 @@ impl Host {
     /// A frame comes in.
     pub fn receive(&mut self, frame: &Arc<[u8]>) {
         self.card.receive(frame);
+    }
+
+    /// Sends what goes to `address` to this hardware address, whatever is announced; `None` follows the announcements.
+    pub fn pin(&mut self, pin: Option<(Ipv4Addr, Mac)>) {
+        self.card.pin = pin;
     }
 
     /// Begins a conversation.
@@ -118,6 +125,7 @@ struct Card {
     received: VecDeque<Vec<u8>>,
     sent: Vec<Vec<u8>>,
     identification: u16,
+    pin: Option<(Ipv4Addr, Mac)>,
 }
 
 impl Card {
@@ -157,6 +165,10 @@ impl Card {
             let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
             packet.set_ident(self.identification);
             packet.fill_checksum();
+            let to = packet.dst_addr();
+            if let Some((_, mac)) = self.pin.filter(|(address, _)| *address == to) {
+                EthernetFrame::new_unchecked(&mut frame).set_dst_addr(EthernetAddress(mac.0));
+            }
         }
         self.sent.push(frame);
     }

@@ -34,6 +34,8 @@ pub struct Load {
     pub request: Request,
     /// How many hosts take turns, from the first.
     pub sources: usize,
+    /// The source port of each host's first request; its next ones count on from there. The hosts' own when `None`.
+    pub first_port: Option<u16>,
     /// How they follow each other.
     pub pace: Pace,
 }
@@ -70,10 +72,14 @@ impl Running {
         if self.stopped || !go {
             return None;
         }
-        let host = self.begun % self.load.sources.max(1);
+        let (round, host) = (self.begun / self.load.sources.max(1), self.begun % self.load.sources.max(1));
         self.begun += 1;
         self.open.insert(ticket);
-        Some((host, self.load.request.clone()))
+        let mut request = self.load.request.clone();
+        if let Some(first) = self.load.first_port {
+            request.source_port = Some(first.wrapping_add(round as u16).max(1));
+        }
+        Some((host, request))
     }
 
     /// When [`Running::next`] has something to begin again, unless an outcome comes first.
@@ -180,7 +186,10 @@ mod tests {
 
     fn running(pace: Pace) -> Running {
         let to = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 9), 4000);
-        Running::new(Load { request: Request::new(Ask::Name, to), sources: 3, pace }, at(0))
+        Running::new(
+            Load { request: Request::new(Ask::Name, to), sources: 3, first_port: Some(700), pace },
+            at(0),
+        )
     }
 
     #[test]
@@ -194,6 +203,16 @@ mod tests {
             load.next(ticket + 2, at(1));
         }
         assert!(load.is_over());
+    }
+
+    #[test]
+    fn source_ports_are_counted_through_by_each_host() {
+        let mut load = running(Pace::Count { total: 7, parallel: 9 });
+        let begun = (0..7).filter_map(|ticket| load.next(ticket, at(0)));
+        let ports: Vec<_> = begun.map(|(host, request)| (host, request.source_port)).collect();
+        let port = |host, port| (host, Some(port));
+        assert_eq!(ports[..4], [port(0, 700), port(1, 700), port(2, 700), port(0, 701)]);
+        assert_eq!(ports[6], port(0, 702));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub struct Crossings {
     trails: BTreeMap<PacketId, Trail>,
     order: std::collections::VecDeque<PacketId>,
     summary: Summary,
+    by_service: BTreeMap<(u8, u16), Summary>,
 }
 
 /// Counts over all packets so far.
@@ -47,6 +48,7 @@ impl Crossings {
             return;
         }
         self.summary.packets += 1;
+        self.by_service.entry(packet.id.service()).or_default().packets += 1;
         // A known name is a client whose identification wrapped around: another packet.
         if self.trails.insert(packet.id.clone(), Trail { first_ttl: packet.ttl, crossings: 0 }).is_some() {
             return;
@@ -65,11 +67,10 @@ impl Crossings {
             return;
         };
         trail.crossings += 1;
-        self.summary.frames += 1;
-        self.summary.most_hops = self.summary.most_hops.max(trail.first_ttl.saturating_sub(packet.ttl));
-        if trail.crossings > self.summary.most {
-            self.summary.most = trail.crossings;
-            self.summary.worst = Some(packet.id.clone());
+        let hops = trail.first_ttl.saturating_sub(packet.ttl);
+        let service = self.by_service.entry(packet.id.service()).or_default();
+        for summary in [&mut self.summary, service] {
+            summary.crossed(&packet.id, trail.crossings, hops);
         }
     }
 
@@ -78,9 +79,33 @@ impl Crossings {
         &self.summary
     }
 
+    /// The counts so far of what went to this destination port of this IP protocol.
+    pub fn of_service(&self, protocol: u8, port: u16) -> Summary {
+        self.by_service.get(&(protocol, port)).cloned().unwrap_or_default()
+    }
+
     /// Begins to count anew; packets on their way keep their trails.
     pub fn reset(&mut self) {
         self.summary = Summary::default();
+        self.by_service.clear();
+    }
+}
+
+impl Summary {
+    /// The packet made another crossing.
+    fn crossed(&mut self, id: &PacketId, crossings: u32, hops: u8) {
+        self.frames += 1;
+        self.most_hops = self.most_hops.max(hops);
+        if crossings > self.most {
+            self.most = crossings;
+            self.worst = Some(id.clone());
+        }
+    }
+
+    /// Frames to the virtual address for each one that a client sent: 1 where nothing is forwarded, 63 more for each
+    /// packet that looped.
+    pub fn frames_each(&self) -> f64 {
+        (self.packets + self.frames) as f64 / self.packets.max(1) as f64
     }
 }
 
@@ -119,6 +144,9 @@ mod tests {
         let summary = crossings.summary();
         assert_eq!((summary.packets, summary.frames, summary.most, summary.most_hops), (2, 64, 63, 63));
         assert_eq!(summary.worst.as_ref().map(|id| id.identification), Some(2));
+        assert_eq!(summary.frames_each(), 33.0);
+        assert_eq!(crossings.of_service(6, 2), *summary);
+        assert_eq!(crossings.of_service(17, 2), Summary::default());
     }
 
     #[test]

@@ -107,6 +107,13 @@ pub struct PacketId {
     pub sequence: u32,
 }
 
+impl PacketId {
+    /// What it is sent to, apart from the address: IP protocol and destination port.
+    pub fn service(&self) -> (u8, u16) {
+        (self.protocol, self.destination_port)
+    }
+}
+
 /// Decodes `frame`; `None` when it is shorter than an Ethernet header.
 pub fn summarise(frame: &[u8]) -> Option<Summary> {
     let to = Mac(frame.get(0..6)?.try_into().expect("six bytes"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::draw::Wording;
+use halcyon_qemu_tests::keepalived::Extent;
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::wire::Advert;
 
@@ -18,6 +19,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "interop::v3_keepalived_master", machines: 2, tell: |story| beside(story, v3(), 0) },
     Case { name: "interop::v3_keepalived_backup", machines: 2, tell: |story| beside(story, v3(), 1) },
 ];
+
+/// It speaks VRRP and balances nothing.
+const ROUTER: Extent = Extent { director: false, priority: None };
 
 /// Version 2 with a password, every second.
 fn v2() -> Wording {
@@ -38,8 +42,8 @@ fn v3() -> Wording {
 fn alone(story: &mut Story, wording: Wording) -> Result<()> {
     story.with_pair(wording, |story, pair| {
         story.step("two keepalived boxes start and one advertises", |_| {
-            pair.put_keepalived(0)?;
-            pair.put_keepalived(1)?;
+            pair.put_keepalived(0, ROUTER)?;
+            pair.put_keepalived(1, ROUTER)?;
             pair.power_on(0)?;
             pair.power_on(1)?;
             let name = pair.cluster.members[0].name.clone();
@@ -62,7 +66,7 @@ fn beside(story: &mut Story, wording: Wording, keepalived: usize) -> Result<()> 
     let ours = 1 - keepalived;
     story.with_pair(wording, |story, pair| {
         story.step("both start, and the higher priority is master", |_| {
-            pair.put_keepalived(keepalived)?;
+            pair.put_keepalived(keepalived, ROUTER)?;
             pair.power_on(0)?;
             pair.power_on(1)?;
             pair.wait_ready(ours)?;

@@ -1,0 +1,59 @@
+//! The set-ups that are measured, and what is promised of each.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use halcyon_qemu_tests::draw::Wording;
+use halcyon_qemu_tests::seed::Seed;
+use halcyon_qemu_tests::storm::site::{Make, Site};
+use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
+
+/// Boxes of one make with one strategy.
+pub(crate) struct Setup {
+    /// As the table and the command line call it.
+    pub(crate) name: &'static str,
+    pub(crate) make: Make,
+    /// How many boxes.
+    pub(crate) size: usize,
+    /// Healthy boxes are promised equal shares.
+    pub(crate) balanced: bool,
+    /// Promises are judged; otherwise the loop must show.
+    pub(crate) judged: bool,
+}
+
+/// All of them, in the order of the table.
+pub(crate) const SETUPS: &[Setup] = &[
+    Setup { name: "weights", make: Make::Halcyon, size: 2, balanced: true, judged: true },
+    Setup { name: "three", make: Make::Halcyon, size: 3, balanced: true, judged: true },
+    Setup { name: "naive", make: Make::Naive, size: 2, balanced: true, judged: false },
+];
+
+impl Setup {
+    /// Boots the boxes and walks them through the states.
+    pub(crate) fn measure(&self, seed: &Seed, logs: &Path, tell: &mut dyn FnMut(Found)) -> Result<()> {
+        let mut site = Site::new(seed, self.make, self.size, self.wording(), logs)?;
+        let result =
+            site.boot().context("booting").and_then(|()| Walk::new(&mut site, seed, ASKED, tell).all());
+        site.pair.keep_capture()?;
+        result
+    }
+
+    /// Advertisements four times a second: a busy host makes no false alarm, and nobody waits long. The naive set-up as
+    /// it is described everywhere: version 2, every second, with a password.
+    fn wording(&self) -> Wording {
+        let second = Duration::from_secs(1);
+        if self.make == Make::Naive {
+            return Wording {
+                version: 2,
+                interval: second,
+                password: Some("1111".into()),
+                check_interval: second,
+                check_timeout: second,
+                ..Wording::default()
+            };
+        }
+        let interval = Duration::from_millis(250);
+        Wording { interval, check_interval: second, check_timeout: second, ..Wording::default() }
+    }
+}
