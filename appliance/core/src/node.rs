@@ -7,11 +7,11 @@
 //! It never runs VRRP itself: that has a thread of its own, whose state changes arrive here as events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
-use crate::config::{Config, Server, Service};
+use crate::config::{Config, Member, Port, Server, Service};
 use crate::health::checker::Checker;
 use crate::moment::Moment;
 use crate::plan::state::Virtual;
@@ -31,7 +31,7 @@ pub enum Event {
         /// Its new state.
         state: VrrpState,
         /// The master whose silence made this box master; `None` when it left in order, or when none was ever heard.
-        silent: Option<Ipv4Addr>,
+        silent: Option<IpAddr>,
     },
     /// A health check came to an end.
     Checked {
@@ -230,8 +230,8 @@ impl Node {
 
     /// This box took an address over. The servers of a member that fell silent are suspects; those of every other
     /// fellow are checked at once, since a master that left in order may take its applications along.
-    fn doubt_others(&mut self, silent: Option<Ipv4Addr>, now: Moment) {
-        let silent = silent.and_then(|address| member_at(&self.config, address.into()));
+    fn doubt_others(&mut self, silent: Option<IpAddr>, now: Moment) {
+        let silent = silent.and_then(|address| self.speaker(address));
         for (key, _, server) in servers(&self.config) {
             let (Some(member), Some(checker)) = (&server.member, self.checkers.get_mut(&key)) else {
                 continue;
@@ -242,6 +242,21 @@ impl Node {
                 checker.recheck(now);
             }
         }
+    }
+
+    /// The member that advertises from `source`: its own address or, over IPv6, the link-local one that the kernel makes
+    /// of a port's MAC.
+    fn speaker(&self, source: IpAddr) -> Option<MemberName> {
+        let IpAddr::V6(link_local) = source else { return member_at(&self.config, source) };
+        let speaks = |member: &&Member| {
+            let written = member.interfaces.values().filter_map(|interface| match interface.port {
+                Port::Mac(mac) => Some(mac),
+                Port::Path(_) => None,
+            });
+            let learnt = self.view.neighbours.get(&member.name).into_iter().flatten().map(|(_, mac)| *mac);
+            written.chain(learnt).any(|mac| mac.link_local() == link_local)
+        };
+        self.config.members.values().find(speaks).map(|member| member.name.clone())
     }
 
     /// Which MACs the fellows have, as far as the neighbour table ever knew: an entry that the kernel forgets for lack of
@@ -375,7 +390,7 @@ mod tests {
         answer(&mut node, &BOTH, at(1));
         assert_eq!(in_table(&node).len(), 2);
         let id = instance(&node);
-        let silent = Some(Ipv4Addr::new(192, 168, 0, 238));
+        let silent = Some([192, 168, 0, 238].into());
         node.handle(Event::Vrrp { id, state: VrrpState::Master, silent }, at(1000));
         assert_eq!(in_table(&node), ["192.168.0.236"]);
         assert_eq!(answer(&mut node, &["castor"], at(1001)), ["pollux"], "the suspect is checked at once");

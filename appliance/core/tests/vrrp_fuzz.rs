@@ -1,25 +1,30 @@
-//! Packets from a hostile wire: a million of them, from a fixed seed and a small corpus. None panics, and none that is
+//! Packets from a hostile wire, over IPv4 and IPv6: a million of them, from a fixed seed and a small corpus. None panics, and none that is
 //! refused changes anything but a counter.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a test that cannot go on fails")]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use halcyon_core::config::types::{InstanceId, Priority, Vrid};
 use halcyon_core::moment::Moment;
 use halcyon_core::vrrp::machine::{Action, Event, Instance, Link, Start};
 use halcyon_core::vrrp::settings::Settings;
-use halcyon_core::vrrp::wire::{Addresses, Advert, Authentication, Coverage, Form, GROUP, PROTOCOL, Packet};
+use halcyon_core::vrrp::wire::{
+    Addresses, Advert, Authentication, Coverage, Form, GROUP, GROUP6, PROTOCOL, Packet,
+};
 
-const CASES: u32 = 1_000_000;
+/// Each is taken for a packet of both families, and for a datagram where it can be one.
+const CASES: u32 = 500_000;
 
-fn settings(form: Form) -> Settings {
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+
+fn settings(form: Form, address: IpAddr) -> Settings {
     Settings {
         id: InstanceId { interface: "lan".parse().unwrap(), vrid: Vrid::new(51).unwrap() },
         priority: Priority::new(100).unwrap(),
         interval: Duration::from_secs(1),
-        addresses: Addresses::new(vec![Ipv4Addr::new(10, 0, 0, 100)]).unwrap(),
+        addresses: Addresses::new(vec![address]).unwrap(),
         preempt: true,
         preempt_delay: Duration::ZERO,
         form,
@@ -34,8 +39,11 @@ fn visible(instance: &Instance) -> String {
 /// Takes `data` for a datagram as a raw socket delivers it, and for a bare message, as backup and as master.
 fn fuzz(data: &[u8], instances: &[Instance], now: Moment) -> bool {
     let mut well_formed = false;
-    let bare = Packet { source: Ipv4Addr::new(10, 0, 0, 9), destination: GROUP, ttl: 255, message: data };
-    for packet in Packet::from_ip(data).into_iter().chain([bare]) {
+    let bare = [
+        Packet { source: [10, 0, 0, 9].into(), destination: GROUP.into(), ttl: 255, message: data },
+        Packet { source: LINK_LOCAL.into(), destination: GROUP6.into(), ttl: 255, message: data },
+    ];
+    for packet in Packet::from_ip(data).into_iter().chain(bare) {
         let parsed = Advert::parse(&packet);
         if let Ok(advert) = &parsed {
             well_formed = true;
@@ -73,13 +81,17 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut corpus = vec![vec![], vec![0], vec![0xff; 40], vec![0; 1500]];
     for form in forms {
         for (priority, count) in [(0, 1), (99, 1), (100, 2), (255, 20), (200, 255)] {
-            let mut advert = settings(form).advert(priority);
+            let mut advert = settings(form, [10, 0, 0, 100].into()).advert(priority);
             advert.addresses = Addresses::new(vec![Ipv4Addr::new(10, 0, 0, 100); count]).unwrap();
-            let message = advert.emit(source);
+            let message = advert.emit(source.into());
             let total = u16::try_from(20 + message.len()).unwrap().to_be_bytes();
             let header = [0x45, 0xc0, total[0], total[1], 0, 0, 0, 0, 255, PROTOCOL, 0, 0];
             corpus.push([&header[..], &source.octets(), &GROUP.octets(), &message].concat());
             corpus.push(message);
+            let beside: Vec<Ipv6Addr> =
+                (0..count).map(|n| Ipv6Addr::from(u128::MAX << 120 | n as u128)).collect();
+            advert.addresses = Addresses::new(beside).unwrap();
+            corpus.push(advert.emit(LINK_LOCAL.into()));
         }
     }
     corpus
@@ -125,10 +137,14 @@ fn a_million_packets() {
     let mut instances = Vec::new();
     for (form, start) in forms.into_iter().zip(starts).chain(forms.into_iter().zip(starts.into_iter().rev()))
     {
-        let mut instance = Instance::new(settings(form), start, now);
-        instance.handle(Event::Link(Link::Up { primary: Ipv4Addr::new(10, 0, 0, 5) }), now);
-        while instance.poll_action().is_some() {}
-        instances.push(instance);
+        let ipv4 = (IpAddr::from([10, 0, 0, 100]), IpAddr::from([10, 0, 0, 5]));
+        let ipv6 = (LINK_LOCAL.into(), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5).into());
+        for (address, primary) in [ipv4, ipv6] {
+            let mut instance = Instance::new(settings(form, address), start, now);
+            instance.handle(Event::Link(Link::Up { primary }), now);
+            while instance.poll_action().is_some() {}
+            instances.push(instance);
+        }
     }
     let corpus = corpus();
     for seed in &corpus {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use halcyon_core::config::types::{InstanceId, LinkName, MemberName};
+use halcyon_core::config::types::{Family, InstanceId, LinkName, MemberName};
 use halcyon_core::moment::Moment;
 use halcyon_core::node::{self, Action, Node, ServerKey};
 use halcyon_core::plan::{Health, Plan};
@@ -57,7 +57,7 @@ pub struct Driver<K> {
     status: watch::Sender<Arc<Status>>,
     listener: Option<JoinHandle<()>>,
     entered: BTreeMap<InstanceId, Entered>,
-    links: BTreeMap<LinkName, (u32, bool, Option<std::net::Ipv4Addr>)>,
+    links: BTreeMap<(LinkName, Family), speaking::LinkNews>,
     counters: Counters,
     started: Moment,
     /// VRRP is not spoken yet: since when a link is usable, if one is.

@@ -25,14 +25,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use halcyon_core::config::types::{InstanceId, LinkName};
+use halcyon_core::config::types::{Family, InstanceId, LinkName};
 use halcyon_core::moment::Moment;
 use halcyon_core::plan::VrrpState;
 use halcyon_core::vrrp::routers::Report;
@@ -53,16 +53,18 @@ const BACKLOG: usize = 256;
 pub enum Command {
     /// These are the virtual routers of this box, all of them.
     Configure(Vec<Assignment>),
-    /// What is known of an interface.
+    /// What is known of an interface in one family.
     Link {
         /// Its name.
         interface: LinkName,
+        /// Which virtual routers it concerns.
+        family: Family,
         /// The kernel's index of it.
         index: u32,
         /// It is up and has a carrier.
         up: bool,
-        /// Its own address, from which it advertises: never a virtual one.
-        primary: Option<Ipv4Addr>,
+        /// Its own address of that family, from which it advertises: never a virtual one; over IPv6 the link-local one.
+        primary: Option<IpAddr>,
     },
     /// Hand over every virtual router that this box is master of. The state stays master, and the addresses should
     /// stay, until an heir is heard ([`Event::StateChanged`]) or none was found ([`Event::NoHeir`]).
@@ -92,6 +94,8 @@ pub enum Event {
     SocketOpen {
         /// Of which.
         interface: LinkName,
+        /// For which virtual routers.
+        family: Family,
         /// Since when.
         at: Moment,
     },
@@ -125,7 +129,7 @@ pub enum Event {
         /// The reason.
         why: Why,
         /// The address of the member that fell silent and thereby made this box master.
-        silent: Option<Ipv4Addr>,
+        silent: Option<IpAddr>,
         /// When.
         at: Moment,
     },
@@ -134,7 +138,7 @@ pub enum Event {
         /// Of which virtual router.
         id: InstanceId,
         /// The other's primary address.
-        other: Ipv4Addr,
+        other: IpAddr,
         /// When.
         at: Moment,
     },
@@ -157,7 +161,7 @@ pub enum Event {
         /// For which virtual router.
         id: InstanceId,
         /// Who sent it.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What is wrong.
         misfit: Misfit,
     },

@@ -87,9 +87,16 @@ impl Linux {
 
 impl Kernel for Linux {
     async fn observe(&mut self, desired: &KernelState) -> Result<Observed, Error> {
+        let mut links = self.network.links().await?;
+        let (addresses, link_locals) = self.network.addresses().await?;
+        for (index, address) in link_locals {
+            if let Some(link) = links.get_mut(&index) {
+                link.link_local = Some(address);
+            }
+        }
         let mut observed = Observed {
-            links: self.network.links().await?,
-            addresses: self.network.addresses().await?,
+            links,
+            addresses,
             routes: self.network.routes().await?,
             rules: self.rules.hold(&desired.rules)?.then(|| desired.rules.clone()),
             services: self.services().await?,

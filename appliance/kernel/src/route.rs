@@ -12,7 +12,9 @@ use halcyon_core::config::types::{Cidr, Mac};
 use halcyon_core::plan::state::{Address, AddressRole};
 use halcyon_core::reconcile::{LinkFacts, Op, RouteFact};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -46,10 +48,10 @@ impl Network {
         Ok(messages.iter().map(|m| (m.header.index, link(m, &self.sys))).collect())
     }
 
-    /// All addresses that someone set, by link index.
-    pub async fn addresses(&self) -> Result<BTreeSet<(u32, Cidr)>, Error> {
+    /// All addresses that someone set, by link index, and the kernel's own link-local ones that can be used.
+    pub async fn addresses(&self) -> Result<(BTreeSet<(u32, Cidr)>, BTreeMap<u32, Ipv6Addr>), Error> {
         let messages = collect("read addresses", self.handle.address().get().execute()).await?;
-        Ok(messages.iter().filter_map(address).collect())
+        Ok((messages.iter().filter_map(address).collect(), messages.iter().filter_map(link_local).collect()))
     }
 
     /// Routes of the main table with a next hop, made by hand or by Halcyon.
@@ -111,9 +113,18 @@ impl Network {
     async fn add_address(&self, index: u32, address: &Address) -> Result<(), rtnetlink::Error> {
         let (ip, prefix) = (address.cidr.address(), address.cidr.prefix());
         let mut request = self.handle.address().add(index, ip, prefix);
-        // A virtual address moves between boxes; waiting for duplicate detection would be an outage (RFC 4862 §5.4).
-        if ip.is_ipv6() && address.role != AddressRole::Own {
-            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        if ip.is_ipv6() {
+            // A virtual address moves between boxes; waiting for duplicate detection would be an outage (RFC 4862 §5.4).
+            // An own one is the document's word, as in IPv4: a stranger who answers the question could keep the box out.
+            let attributes = &mut request.message_mut().attributes;
+            attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            if address.role != AddressRole::Own {
+                // Deprecated from the start (RFC 6724 §5 rule 3): the box never speaks from a virtual address of its own
+                // accord, as it would from IPv6's newest address otherwise. Answers keep the address they were asked at.
+                let mut lifetimes = CacheInfo::default();
+                (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, u32::MAX);
+                attributes.push(AddressAttribute::CacheInfo(lifetimes));
+            }
         }
         request.execute().await
     }
@@ -173,7 +184,24 @@ fn mac(bytes: &[u8]) -> Option<Mac> {
     (bytes != [0; 6]).then_some(Mac(bytes))
 }
 
-/// `None` for what the kernel makes by itself and would make again: addresses from router advertisements.
+/// The link-local address that the kernel made for a link by itself, once it can be used.
+fn link_local(message: &AddressMessage) -> Option<(u32, Ipv6Addr)> {
+    let (mut made_by_kernel, mut usable, mut address) = (false, true, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Protocol(protocol) => made_by_kernel = *protocol == AddressProtocol::LinkLocal,
+            AddressAttribute::Flags(flags) => {
+                usable = !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed);
+            }
+            AddressAttribute::Address(IpAddr::V6(a)) => address = Some(*a),
+            _ => {}
+        }
+    }
+    (made_by_kernel && usable).then_some((message.header.index, address?))
+}
+
+/// `None` for what the kernel makes by itself and would make again: link-local addresses, and those from router
+/// advertisements.
 fn address(message: &AddressMessage) -> Option<(u32, Cidr)> {
     let (mut local, mut other) = (None, None);
     for attribute in &message.attributes {
@@ -181,7 +209,9 @@ fn address(message: &AddressMessage) -> Option<(u32, Cidr)> {
             // On a point-to-point link `Address` is the far end's.
             AddressAttribute::Local(a) => local = Some(*a),
             AddressAttribute::Address(a) => other = Some(*a),
-            AddressAttribute::Protocol(AddressProtocol::RouterAnnouncement) => return None,
+            AddressAttribute::Protocol(AddressProtocol::RouterAnnouncement | AddressProtocol::LinkLocal) => {
+                return None;
+            }
             // A temporary address (RFC 8981), made by the kernel; in IPv4 the same bit only means "not the first".
             AddressAttribute::Flags(flags)
                 if flags.contains(AddressFlags::Secondary)

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "tokio takes a descriptor that is not its own only on our word")]
-//! News of the kernel's own: rtnetlink's multicast groups for links, IPv4 addresses, routes and neighbours, and nftables'
+//! News of the kernel's own: rtnetlink's multicast groups for links, addresses, routes and neighbours, and nftables'
 //! group. Says only that something of a kind changed; what, the next look at the kernel tells. There is no such thing
 //! for IPVS and sysctls: a timer looks at those.
 
@@ -21,9 +21,9 @@ use crate::netlink::messages;
 pub enum Change {
     /// A link came, went, or changed its name, state or carrier.
     Link,
-    /// An IPv4 address came or went.
+    /// An address came or went, or can be used now.
     Address,
-    /// An IPv4 route came or went.
+    /// A route came or went.
     Route,
     /// A neighbour was learnt, lost or changed.
     Neighbour,
@@ -31,8 +31,9 @@ pub enum Change {
     Rules,
 }
 
-/// `RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE` (`include/uapi/linux/rtnetlink.h`).
-const GROUPS: u32 = 0x1 | 0x4 | 0x10 | 0x40;
+/// `RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE`
+/// (`include/uapi/linux/rtnetlink.h`).
+const GROUPS: u32 = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400;
 
 /// `NFNLGRP_NFTABLES` as a bit (`include/uapi/linux/netfilter/nfnetlink.h`).
 const RULES: u32 = 1 << (7 - 1);

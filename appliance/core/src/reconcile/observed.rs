@@ -49,6 +49,8 @@ pub struct LinkFacts {
     pub mac: Option<Mac>,
     /// The address in its hardware (`IFLA_PERM_ADDRESS`); `None` for a link that was made by software.
     pub permanent: Option<Mac>,
+    /// The link-local address that the kernel made for it, once nobody else has it (RFC 4862 §5.4); `None` before.
+    pub link_local: Option<Ipv6Addr>,
     /// Bus address of its device, e.g. `0000:01:00.0`.
     pub path: Option<String>,
 }
@@ -241,11 +243,8 @@ impl Observed {
     }
 }
 
-/// The kernel's own addresses: those of the loopback, and IPv6's link-local ones, which it makes by itself.
+/// The kernel's own addresses: those of the loopback. The link-local ones that it makes by itself are no addresses here
+/// but [`LinkFacts::link_local`]; one that is here was set by someone.
 pub(super) fn kernels_own(loopback: bool, cidr: Cidr) -> bool {
-    match cidr.address() {
-        IpAddr::V4(a) => loopback && a == Ipv4Addr::LOCALHOST,
-        IpAddr::V6(a) if loopback => a == Ipv6Addr::LOCALHOST,
-        IpAddr::V6(a) => a.is_unicast_link_local(),
-    }
+    loopback && [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(&cidr.address())
 }

@@ -264,6 +264,7 @@ fn drift_is_repaired_and_foreign_things_of_the_box_go() {
         sentences(&diff(&master(), &observed).ops),
         [
             "delete address 203.0.113.9/24 on lan",
+            "delete address fe80::1/64 on lan",
             "delete address 10.0.0.1/8 on eth1",
             "delete address 203.0.113.8/32 on lo",
             "delete service tcp 192.0.2.100:81",

@@ -33,7 +33,7 @@ mod tests;
 pub use event::{Action, Event, Link, Start, TimeoutReason};
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::settings::Settings;
@@ -56,7 +56,7 @@ pub struct Instance {
     start: Start,
     state: State,
     /// This box's own address; meaningless in `Init` and `Fault`.
-    primary: Ipv4Addr,
+    primary: IpAddr,
     /// `Active_Adver_Interval`: in version 3 that of the master (RFC 9568 §6.1).
     active_interval: Duration,
     /// Since it listens; counts for [`Settings::preempt_delay`].
@@ -66,7 +66,7 @@ pub struct Instance {
     /// A master of lower priority that this box is about to replace.
     rival: Option<Heard>,
     /// Who gave up by priority 0, while nobody has followed.
-    left: Option<Ipv4Addr>,
+    left: Option<IpAddr>,
     /// Handed over: does not preempt.
     hold: bool,
     /// When a heal was last reported.
@@ -97,7 +97,7 @@ enum State {
 /// A master that was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Heard {
-    source: Ipv4Addr,
+    source: IpAddr,
     priority: u8,
     interval: Duration,
     at: Moment,
@@ -118,7 +118,7 @@ impl Instance {
             settings,
             start,
             state: State::Init,
-            primary: Ipv4Addr::UNSPECIFIED,
+            primary: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listening_since: now,
             followed: None,
             rival: None,
@@ -151,7 +151,7 @@ impl Instance {
     }
 
     /// The master that this box follows as backup.
-    pub fn master(&self) -> Option<Ipv4Addr> {
+    pub fn master(&self) -> Option<IpAddr> {
         self.followed.map(|heard| heard.source)
     }
 
@@ -268,7 +268,7 @@ impl Instance {
     }
 
     /// The link became usable.
-    fn start_up(&mut self, primary: Ipv4Addr, now: Moment) {
+    fn start_up(&mut self, primary: IpAddr, now: Moment) {
         self.primary = primary;
         self.active_interval = self.settings.interval;
         self.listening_since = now;
@@ -373,7 +373,7 @@ impl Instance {
         self.become_master(why, silent.map(|heard| heard.source), now);
     }
 
-    fn become_master(&mut self, why: Why, silent: Option<Ipv4Addr>, now: Moment) {
+    fn become_master(&mut self, why: Why, silent: Option<IpAddr>, now: Moment) {
         (self.followed, self.rival, self.left, self.hold) = (None, None, None, false);
         self.active_interval = self.settings.interval;
         self.statistics.became_master += 1;
@@ -405,7 +405,7 @@ impl Instance {
         self.state = State::Backup { down: now + self.settings.master_down(self.active_interval) };
     }
 
-    fn enter(&mut self, state: State, why: Why, silent: Option<Ipv4Addr>) {
+    fn enter(&mut self, state: State, why: Why, silent: Option<IpAddr>) {
         let from = self.state();
         self.state = state;
         self.actions.push_back(Action::Changed { from, to: self.state(), why, silent });
@@ -418,7 +418,7 @@ impl Instance {
     }
 
     /// Whether an advertisement fits the settings; counts either way.
-    fn admit(&mut self, source: Ipv4Addr, advert: &Advert) -> bool {
+    fn admit(&mut self, source: IpAddr, advert: &Advert) -> bool {
         let (accepted, misfit) = match judge(&self.settings, self.primary, source, advert) {
             Ok(misfit) => (true, misfit),
             Err(misfit) => (false, Some(misfit)),
@@ -433,7 +433,7 @@ impl Instance {
         accepted
     }
 
-    fn note(&mut self, source: Ipv4Addr, misfit: Misfit) {
+    fn note(&mut self, source: IpAddr, misfit: Misfit) {
         if self.statistics.count(&misfit) {
             self.actions.push_back(Action::Misfit { source, misfit });
         }
@@ -441,7 +441,7 @@ impl Instance {
 }
 
 impl Heard {
-    fn new(source: Ipv4Addr, advert: &Advert, at: Moment) -> Self {
+    fn new(source: IpAddr, advert: &Advert, at: Moment) -> Self {
         Self { source, priority: advert.priority, interval: advert.interval, at }
     }
 }

@@ -4,13 +4,13 @@
 //! It decides nothing about states; that is [`machine`](super::machine)'s. It never sends or waits.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::machine::{Action, Event, Instance, Link, Start};
 use super::settings::Settings;
 use super::statistics::Statistics;
-use super::wire::Packet;
-use crate::config::types::{InstanceId, LinkName};
+use super::wire::{Malformed, Packet};
+use crate::config::types::{Family, InstanceId, LinkName};
 use crate::moment::Moment;
 use crate::plan::VrrpState;
 
@@ -18,7 +18,7 @@ use crate::plan::VrrpState;
 #[derive(Clone, Debug, Default)]
 pub struct Routers {
     instances: BTreeMap<InstanceId, Instance>,
-    links: BTreeMap<LinkName, Link>,
+    links: BTreeMap<(LinkName, Family), Link>,
     actions: VecDeque<(InstanceId, Action)>,
     unknown: BTreeMap<LinkName, u64>,
 }
@@ -31,7 +31,7 @@ pub struct Report {
     /// Its state.
     pub state: VrrpState,
     /// The master that it follows as backup.
-    pub master: Option<Ipv4Addr>,
+    pub master: Option<IpAddr>,
     /// It has handed over and does not preempt.
     pub holds: bool,
     /// Its counters.
@@ -53,7 +53,8 @@ impl Routers {
                 None => Instance::new(settings, start(&id), now),
             };
             self.instances.insert(id.clone(), instance);
-            if let Some(link) = self.links.get(&id.interface) {
+            let port = (id.interface.clone(), self.instances[&id].settings().family());
+            if let Some(link) = self.links.get(&port) {
                 self.tell(&id, Event::Link(*link), now);
             }
         }
@@ -63,21 +64,25 @@ impl Routers {
         }
     }
 
-    /// What is known of `interface`; may be repeated.
-    pub fn link(&mut self, interface: &LinkName, link: Link, now: Moment) {
-        self.links.insert(interface.clone(), link);
-        let here: Vec<_> = self.instances.keys().filter(|id| id.interface == *interface).cloned().collect();
+    /// What is known of `interface` for virtual routers of `family`; may be repeated.
+    pub fn link(&mut self, interface: &LinkName, family: Family, link: Link, now: Moment) {
+        self.links.insert((interface.clone(), family), link);
+        let here = |(id, instance): &(&InstanceId, &Instance)| {
+            id.interface == *interface && instance.settings().family() == family
+        };
+        let here: Vec<_> = self.instances.iter().filter(here).map(|(id, _)| id.clone()).collect();
         for id in here {
             self.tell(&id, Event::Link(link), now);
         }
     }
 
-    /// A datagram of IP protocol 112, IP header first, arrived on `interface`.
-    pub fn receive(&mut self, interface: &LinkName, datagram: &[u8], now: Moment) {
-        let id =
-            |packet: &Packet<'_>| packet.vrid().map(|vrid| InstanceId { interface: interface.clone(), vrid });
-        let found = Packet::from_ip(datagram).ok().and_then(|packet| {
-            let id = id(&packet)?;
+    /// A packet of IP protocol 112 arrived on `interface`, or something that is none.
+    pub fn receive(&mut self, interface: &LinkName, packet: Result<Packet<'_>, Malformed>, now: Moment) {
+        let found = packet.ok().and_then(|packet| {
+            let id = InstanceId { interface: interface.clone(), vrid: packet.vrid()? };
+            // The families have virtual routers of their own, with numbers of their own (RFC 9568 §5.2.3).
+            let family = Family::of(packet.source);
+            self.instances.get(&id).filter(|instance| instance.settings().family() == family)?;
             let mut instance = self.instances.remove(&id)?;
             instance.receive(&packet, now);
             Some((id, instance))
@@ -127,9 +132,11 @@ impl Routers {
         self.actions.pop_front()
     }
 
-    /// The interfaces that have a virtual router.
-    pub fn interfaces(&self) -> std::collections::BTreeSet<LinkName> {
-        self.instances.keys().map(|id| id.interface.clone()).collect()
+    /// The interfaces that have a virtual router, with its family.
+    pub fn interfaces(&self) -> std::collections::BTreeSet<(LinkName, Family)> {
+        let port =
+            |(id, instance): (&InstanceId, &Instance)| (id.interface.clone(), instance.settings().family());
+        self.instances.iter().map(port).collect()
     }
 
     /// What can be told, by virtual router.
@@ -159,6 +166,7 @@ impl Routers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     use super::*;
@@ -179,14 +187,14 @@ mod tests {
 
     fn datagram(settings: &Settings, priority: u8) -> Vec<u8> {
         let source = Ipv4Addr::new(10, 0, 0, 201);
-        let message = settings.advert(priority).emit(source);
+        let message = settings.advert(priority).emit(source.into());
         let total = u16::try_from(20 + message.len()).unwrap().to_be_bytes();
         let header = [0x45, 0xc0, total[0], total[1], 0, 0, 0, 0, 255, PROTOCOL, 0, 0];
         [&header[..], &source.octets(), &GROUP.octets(), &message].concat()
     }
 
     fn up() -> Link {
-        Link::Up { primary: Ipv4Addr::new(10, 0, 0, 200) }
+        Link::Up { primary: [10, 0, 0, 200].into() }
     }
 
     fn states(routers: &Routers) -> Vec<(String, VrrpState)> {
@@ -199,15 +207,15 @@ mod tests {
         let (lan, wan) = ("lan".parse().unwrap(), "wan".parse().unwrap());
         let now = Moment::ZERO + Duration::from_secs(9);
         let mut routers = Routers::default();
-        routers.link(&lan, up(), now);
+        routers.link(&lan, Family::Ipv4, up(), now);
         let all = vec![settings("lan", 1), settings("lan", 2), settings("wan", 1)];
         routers.configure(all.clone(), |_| Start::Resume { last_advert: now }, now);
         let expected = [("lan/1", Master), ("lan/2", Master), ("wan/1", Init)];
         assert_eq!(states(&routers), expected.map(|(id, state)| (id.to_owned(), state)));
-        routers.receive(&lan, &datagram(&all[1], 200), now);
-        routers.receive(&wan, &datagram(&all[0], 200), now);
-        routers.receive(&wan, &datagram(&settings("wan", 9), 200), now);
-        routers.receive(&wan, &[0; 5], now);
+        routers.receive(&lan, Packet::from_ip(&datagram(&all[1], 200)), now);
+        routers.receive(&wan, Packet::from_ip(&datagram(&all[0], 200)), now);
+        routers.receive(&wan, Packet::from_ip(&datagram(&settings("wan", 9), 200)), now);
+        routers.receive(&wan, Packet::from_ip(&[0; 5]), now);
         let expected = [("lan/1", Master), ("lan/2", Backup), ("wan/1", Init)];
         assert_eq!(states(&routers), expected.map(|(id, state)| (id.to_owned(), state)));
         assert_eq!(routers.unknown(), &BTreeMap::from([(wan, 2)]));
@@ -223,7 +231,7 @@ mod tests {
             |_| Start::Resume { last_advert: now },
             now,
         );
-        routers.link(&lan, up(), now);
+        routers.link(&lan, Family::Ipv4, up(), now);
         while routers.poll_action().is_some() {}
         routers.configure(vec![settings("lan", 2), settings("lan", 3)], |_| Start::Fresh, now);
         let done: Vec<_> = std::iter::from_fn(|| routers.poll_action())
@@ -244,7 +252,7 @@ mod tests {
         assert_eq!(routers.poll_timeout(), None);
         let slow = Settings { interval: Duration::from_secs(10), ..settings("lan", 2) };
         routers.configure(vec![settings("lan", 1), slow], |_| Start::Fresh, now);
-        routers.link(&lan, up(), now);
+        routers.link(&lan, Family::Ipv4, up(), now);
         let first = routers.poll_timeout().unwrap();
         assert_eq!(first.since_boot(), Duration::from_nanos(3_609_375_000));
         routers.expire(first);

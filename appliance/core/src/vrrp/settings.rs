@@ -1,11 +1,10 @@
 //! What one member needs to know about one virtual router: the document's instance as seen from that member.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::timers;
 use super::wire::{Addresses, Advert, Authentication, Coverage, Form};
-use crate::config::types::{InstanceId, MemberName, Priority};
+use crate::config::types::{Family, InstanceId, MemberName, Priority};
 use crate::config::{VrrpInstance, VrrpVersion};
 
 /// Settings of one virtual router on one box.
@@ -28,8 +27,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of `member` in `instance`; `None` when it takes no part, or when there is no IPv4 address to hold.
+    /// The settings of `member` in `instance`; `None` when it takes no part, or when the addresses are of both
+    /// families, which no checked document has.
     pub fn of_member(instance: &VrrpInstance, member: &MemberName) -> Option<Self> {
+        let addresses = Addresses::new(instance.addresses.iter().map(|cidr| cidr.address()).collect())?;
         let form = match instance.version {
             VrrpVersion::V2 => Form::V2 {
                 authentication: instance
@@ -38,22 +39,18 @@ impl Settings {
                     .map_or(Authentication::None, Authentication::password),
             },
             VrrpVersion::V3 => Form::V3 {
-                checksum: if instance.pseudo_header { Coverage::PseudoHeader } else { Coverage::Message },
+                checksum: if instance.pseudo_header || addresses.family() == Family::Ipv6 {
+                    Coverage::PseudoHeader
+                } else {
+                    Coverage::Message
+                },
             },
-        };
-        let ipv4 = |address: IpAddr| -> Option<Ipv4Addr> {
-            match address {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            }
         };
         Some(Self {
             id: instance.id.clone(),
             priority: *instance.priorities.get(member)?,
             interval: instance.advert_interval,
-            addresses: Addresses::new(
-                instance.addresses.iter().filter_map(|cidr| ipv4(cidr.address())).collect(),
-            )?,
+            addresses,
             preempt: instance.preempt,
             preempt_delay: instance.preempt_delay,
             form,
@@ -69,6 +66,11 @@ impl Settings {
             addresses: self.addresses.clone(),
             form: self.form,
         }
+    }
+
+    /// The family that it speaks and whose addresses it holds.
+    pub fn family(&self) -> Family {
+        self.addresses.family()
     }
 
     /// Protocol version.

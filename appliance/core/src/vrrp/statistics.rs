@@ -1,7 +1,7 @@
 //! What is counted, and whether an advertisement fits this box's settings (RFC 9568 §7.1, RFC 3768 §7.1).
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::settings::Settings;
@@ -37,7 +37,7 @@ pub enum Misfit {
     #[error("its virtual addresses differ: {theirs:?}; set the same addresses on all members")]
     Addresses {
         /// The sender's.
-        theirs: Vec<Ipv4Addr>,
+        theirs: Vec<IpAddr>,
     },
     /// The instance does not run: its link is down.
     #[error("the instance does not run")]
@@ -54,7 +54,7 @@ pub enum Misfit {
     #[error("its virtual addresses differ: {theirs:?}; accepted, but set the same addresses on all members")]
     AcceptedAddresses {
         /// The sender's.
-        theirs: Vec<Ipv4Addr>,
+        theirs: Vec<IpAddr>,
     },
 }
 
@@ -92,6 +92,7 @@ impl Misfit {
                 Malformed::IpHeader => "ip-header",
                 Malformed::Destination(_) => "destination",
                 Malformed::Ttl(_) => "ttl",
+                Malformed::Source(_) => "source",
                 Malformed::Short(_) | Malformed::Length { .. } => "length",
                 Malformed::Version(_) => "unknown-version",
                 Malformed::Type(_) => "type",
@@ -119,8 +120,8 @@ impl Misfit {
 /// `Ok(Some(_))` is accepted with something to tell; an error is discarded.
 pub(super) fn judge(
     settings: &Settings,
-    primary: Ipv4Addr,
-    source: Ipv4Addr,
+    primary: IpAddr,
+    source: IpAddr,
     advert: &Advert,
 ) -> Result<Option<Misfit>, Misfit> {
     if advert.vrid != settings.id.vrid {

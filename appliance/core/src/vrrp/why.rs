@@ -1,7 +1,7 @@
 //! Why an instance changed its state: data for the program, a sentence for people.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The reason of a transition.
@@ -25,19 +25,19 @@ pub enum Why {
     /// The master fell silent.
     Silent {
         /// Its primary address.
-        master: Ipv4Addr,
+        master: IpAddr,
         /// Since its last advertisement.
         silence: Duration,
     },
     /// The master gave up by priority 0.
     Left {
         /// Its primary address.
-        master: Ipv4Addr,
+        master: IpAddr,
     },
     /// A working master has a lower priority.
     Preempting {
         /// Its primary address.
-        master: Ipv4Addr,
+        master: IpAddr,
         /// Its priority.
         theirs: u8,
         /// This box's.
@@ -46,7 +46,7 @@ pub enum Why {
     /// Another master has a higher priority.
     HigherPriority {
         /// Its primary address.
-        master: Ipv4Addr,
+        master: IpAddr,
         /// Its priority.
         theirs: u8,
         /// This box's.
@@ -55,16 +55,16 @@ pub enum Why {
     /// Another master has the same priority and the higher primary address.
     HigherAddress {
         /// Its primary address.
-        master: Ipv4Addr,
+        master: IpAddr,
         /// This box's.
-        ours: Ipv4Addr,
+        ours: IpAddr,
         /// The priority of both.
         priority: u8,
     },
     /// Another box took over what an operator handed over.
     HandedOver {
         /// Its primary address.
-        heir: Ipv4Addr,
+        heir: IpAddr,
     },
     /// The interface has no carrier, or no IPv4 address.
     LinkDown,
@@ -95,7 +95,7 @@ impl fmt::Display for Why {
                 write!(f, "{master} has the same priority {priority} and an address higher than {ours}")
             }
             Self::HandedOver { heir } => write!(f, "handed over to {heir}"),
-            Self::LinkDown => f.write_str("the interface has no carrier or no IPv4 address"),
+            Self::LinkDown => f.write_str("the interface has no carrier or no address to speak from"),
             Self::Stopped => f.write_str("stopped"),
         }
     }

@@ -12,20 +12,22 @@ mod v3;
 mod tests;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::VrrpVersion;
-use crate::config::types::Vrid;
+use crate::config::types::{Family, Vrid};
 
 /// IP protocol number (RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
 /// IPv4 multicast group (RFC 9568 §5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// The only TTL that is accepted: the packet has not crossed a router (RFC 9568 §5.1.1.3).
+/// IPv6 multicast group (RFC 9568 §5.1.2.2).
+pub const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// The only TTL or hop limit that is accepted: the packet has not crossed a router (RFC 9568 §5.1.1.3, §5.1.2.3).
 pub const TTL: u8 = 255;
-/// Octets of the longest message: version 2 with 255 addresses and authentication data.
-pub const MAX_MESSAGE: usize = HEADER + 255 * 4 + v2::AUTHENTICATION;
+/// Octets of the longest message: version 3 with 255 IPv6 addresses.
+pub const MAX_MESSAGE: usize = HEADER + 255 * 16;
 /// The priority of a router that leaves (RFC 9568 §5.2.4).
 pub const LEAVING: u8 = 0;
 /// The priority of the owner of the address (RFC 9568 §5.2.4).
@@ -76,7 +78,7 @@ pub enum Authentication {
     Password([u8; 8]),
 }
 
-/// What the checksum of a version 3 message over IPv4 covers.
+/// What the checksum of a version 3 message covers. Over IPv6 there is no choice: always a pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// The message alone (RFC 9568 §5.2.8).
@@ -85,24 +87,32 @@ pub enum Coverage {
     PseudoHeader,
 }
 
-/// One to 255 virtual addresses, in the order they were given.
+/// One to 255 virtual addresses of one family, in the order they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses(Vec<Ipv4Addr>);
+pub struct Addresses(Vec<IpAddr>);
 
 impl Addresses {
-    /// `None` for no address and for more than 255.
-    pub fn new(addresses: Vec<Ipv4Addr>) -> Option<Self> {
-        (1..=255).contains(&addresses.len()).then_some(Self(addresses))
+    /// `None` for no address, for more than 255 and for addresses of both families.
+    pub fn new<A: Into<IpAddr>>(addresses: Vec<A>) -> Option<Self> {
+        let addresses: Vec<IpAddr> = addresses.into_iter().map(Into::into).collect();
+        let family = Family::of(*addresses.first()?);
+        let fit = addresses.len() <= 255 && addresses.iter().all(|address| Family::of(*address) == family);
+        fit.then_some(Self(addresses))
     }
 
     /// In the order they were given.
-    pub fn as_slice(&self) -> &[Ipv4Addr] {
+    pub fn as_slice(&self) -> &[IpAddr] {
         &self.0
+    }
+
+    /// The family of all of them.
+    pub fn family(&self) -> Family {
+        Family::of(self.0[0])
     }
 
     /// Whether both name the same addresses; order means nothing (RFC 9568 §5.2.9).
     pub fn same_set(&self, other: &Self) -> bool {
-        let sorted = |addresses: &[Ipv4Addr]| {
+        let sorted = |addresses: &[IpAddr]| {
             let mut sorted = addresses.to_vec();
             sorted.sort_unstable();
             sorted.dedup();
@@ -119,11 +129,11 @@ impl Addresses {
 /// A message with what the IP header says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// The sender's primary address.
-    pub source: Ipv4Addr,
-    /// Where it was sent to.
-    pub destination: Ipv4Addr,
-    /// Time to live as received.
+    /// The sender's primary address; over IPv6 its link-local one.
+    pub source: IpAddr,
+    /// Where it was sent to, in the same family.
+    pub destination: IpAddr,
+    /// Time to live or hop limit as received.
     pub ttl: u8,
     /// The VRRP message.
     pub message: &'a [u8],
@@ -135,12 +145,15 @@ pub enum Malformed {
     /// The IP header is cut off, of another version, or contradicts the length of the datagram.
     #[error("the IP header is broken")]
     IpHeader,
-    /// Not addressed to [`GROUP`].
-    #[error("it was sent to {0} instead of 224.0.0.18")]
-    Destination(Ipv4Addr),
+    /// Not addressed to the group of its family.
+    #[error("it was sent to {0} instead of VRRP's multicast group")]
+    Destination(IpAddr),
     /// The packet has crossed a router, or claims so (RFC 9568 §7.1).
     #[error("its TTL is {0} instead of 255: it comes from beyond a router")]
     Ttl(u8),
+    /// Over IPv6, from another address than a link-local one (RFC 9568 §5.1.2.1).
+    #[error("it comes from {0}, which is not link-local")]
+    Source(Ipv6Addr),
     /// Shorter than a header.
     #[error("its {0} octets are fewer than a VRRP header")]
     Short(usize),
@@ -190,8 +203,8 @@ impl<'a> Packet<'a> {
         }
         let message = datagram.get(header_length..total).ok_or(Malformed::IpHeader)?;
         Ok(Self {
-            source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
-            destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
+            source: [header[12], header[13], header[14], header[15]].into(),
+            destination: [header[16], header[17], header[18], header[19]].into(),
             ttl: header[8],
             message,
         })
@@ -212,14 +225,20 @@ impl Advert {
         if packet.ttl != TTL {
             return Err(Malformed::Ttl(packet.ttl));
         }
-        if packet.destination != GROUP {
+        if packet.destination != group(Family::of(packet.source)) {
             return Err(Malformed::Destination(packet.destination));
+        }
+        if let IpAddr::V6(source) = packet.source
+            && !source.is_unicast_link_local()
+        {
+            return Err(Malformed::Source(source));
         }
         let Some(header) = packet.message.first_chunk::<HEADER>() else {
             return Err(Malformed::Short(packet.message.len()));
         };
         let version = match header[0] >> 4 {
-            2 => VrrpVersion::V2,
+            // Version 2 exists over IPv4 only.
+            2 if packet.source.is_ipv4() => VrrpVersion::V2,
             3 => VrrpVersion::V3,
             other => return Err(Malformed::Version(other)),
         };
@@ -232,8 +251,8 @@ impl Advert {
         }
     }
 
-    /// The message as sent from `source` to [`GROUP`].
-    pub fn emit(&self, source: Ipv4Addr) -> Vec<u8> {
+    /// The message as sent from `source`, of the addresses' family, to the group.
+    pub fn emit(&self, source: IpAddr) -> Vec<u8> {
         match self.form {
             Form::V2 { authentication } => v2::emit(self, authentication),
             Form::V3 { checksum } => v3::emit(self, checksum, source),
@@ -267,15 +286,41 @@ impl fmt::Debug for Authentication {
     }
 }
 
+/// VRRP's multicast group in `family`.
+pub fn group(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => GROUP.into(),
+        Family::Ipv6 => GROUP6.into(),
+    }
+}
+
+/// Appends the addresses to a message.
+fn append(message: &mut Vec<u8>, addresses: &Addresses) {
+    for address in addresses.as_slice() {
+        match address {
+            IpAddr::V4(address) => message.extend(address.octets()),
+            IpAddr::V6(address) => message.extend(address.octets()),
+        }
+    }
+}
+
 /// The addresses behind the header, and how many octets the message needs with `after` octets behind them.
-fn addresses(message: &[u8], count: u8, after: usize) -> Result<Addresses, Malformed> {
-    let end = HEADER + usize::from(count) * 4;
+fn addresses(message: &[u8], family: Family, count: u8, after: usize) -> Result<Addresses, Malformed> {
+    let width = match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 16,
+    };
+    let end = HEADER + usize::from(count) * width;
     let need = end + after;
     if message.len() < need {
         return Err(Malformed::Length { have: message.len(), need });
     }
-    let list = message[HEADER..end].chunks_exact(4).map(|a| Ipv4Addr::new(a[0], a[1], a[2], a[3]));
-    Addresses::new(list.collect()).ok_or(Malformed::NoAddress)
+    let octets = &message[HEADER..end];
+    let addresses = match family {
+        Family::Ipv4 => Addresses::new(octets.as_chunks::<4>().0.to_vec()),
+        Family::Ipv6 => Addresses::new(octets.as_chunks::<16>().0.to_vec()),
+    };
+    addresses.ok_or(Malformed::NoAddress)
 }
 
 /// The one's complement sum of 16-bit words that RFC 1071 defines, starting from `start`; an odd octet is padded.

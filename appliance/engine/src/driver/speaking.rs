@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use halcyon_core::config::types::LinkName;
+use halcyon_core::config::types::{Family, LinkName};
 use halcyon_core::node;
 use halcyon_core::plan::VrrpState;
 use halcyon_core::plan::state::SyncRole;
@@ -21,6 +21,9 @@ use crate::vrrp_thread::{self, Assignment, Command};
 /// How long a box that has just been configured waits for its first healthy servers, once its link is usable, before it
 /// speaks VRRP all the same.
 const FIRST_CHECKS: Duration = Duration::from_millis(1500);
+
+/// A link as the VRRP thread was last told of it: index, usable, address to speak from.
+pub(super) type LinkNews = (u32, bool, Option<IpAddr>);
 
 impl<K: Kernel> Driver<K> {
     /// What VRRP tells.
@@ -52,7 +55,9 @@ impl<K: Kernel> Driver<K> {
                 self.announcer.healed(&id, at);
                 self.roll_call.ask();
             }
-            vrrp_thread::Event::SocketOpen { interface, at } => info!(%interface, %at, "VRRP socket open"),
+            vrrp_thread::Event::SocketOpen { interface, family, at } => {
+                info!(%interface, %family, %at, "VRRP socket open");
+            }
             vrrp_thread::Event::SocketFailed { interface, error } => {
                 error!(%interface, "VRRP cannot be spoken: {error}");
             }
@@ -94,16 +99,18 @@ impl<K: Kernel> Driver<K> {
         for (name, interface) in &member.interfaces {
             let link = observed.links.iter().find(|(_, l)| l.name == name.as_str());
             let (index, up) = link.map_or((0, false), |(&index, l)| (index, l.up && l.carrier));
-            let own = interface.addresses.iter().find(|a| observed.addresses.contains(&(index, **a)));
-            let primary = own.and_then(|a| match a.address() {
-                IpAddr::V4(a) => Some(a),
-                IpAddr::V6(_) => None,
-            });
-            if self.links.get(name) != Some(&(index, up, primary)) {
-                news.push((name.clone(), (index, up, primary)));
+            let mut own = interface.addresses.iter().filter(|a| a.address().is_ipv4());
+            let ipv4 = own.find(|a| observed.addresses.contains(&(index, **a))).map(|a| a.address());
+            // Over IPv6 VRRP speaks from the link-local address (RFC 9568 §5.1.2.1), which every port has.
+            let ipv6 = link.and_then(|(_, l)| l.link_local).map(IpAddr::V6);
+            for (family, primary) in [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)] {
+                let key = (name.clone(), family);
+                if self.links.get(&key) != Some(&(index, up, primary)) {
+                    news.push((key, (index, up, primary)));
+                }
             }
         }
-        let usable = |(_, up, primary): &(u32, bool, Option<std::net::Ipv4Addr>)| *up && primary.is_some();
+        let usable = |(_, up, primary): &LinkNews| *up && primary.is_some();
         if let Some(since) = self.holding {
             let now = clock::now();
             let connected = news.iter().any(|(_, link)| usable(link));
@@ -124,9 +131,9 @@ impl<K: Kernel> Driver<K> {
             self.node.handle(node::Event::Connected, clock::now());
             self.act();
         }
-        for (interface, (index, up, primary)) in news {
-            self.command(Command::Link { interface: interface.clone(), index, up, primary });
-            self.links.insert(interface, (index, up, primary));
+        for ((interface, family), (index, up, primary)) in news {
+            self.command(Command::Link { interface: interface.clone(), family, index, up, primary });
+            self.links.insert((interface, family), (index, up, primary));
         }
     }
 

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
-use halcyon_core::config::types::{InstanceId, LinkName};
+use halcyon_core::config::types::{Family, InstanceId, LinkName};
 use halcyon_core::moment::Moment;
 use halcyon_core::vrrp::machine::{Action, Event as Input, Link, Start};
 use halcyon_core::vrrp::routers::Routers;
@@ -55,17 +55,17 @@ enum Next {
 struct Thread {
     ends: Ends,
     routers: Routers,
-    ports: BTreeMap<LinkName, Port>,
+    ports: BTreeMap<(LinkName, Family), Port>,
     /// Those whose last advertisement could not be sent.
     mute: BTreeSet<InstanceId>,
     last_adverts: LastAdverts,
 }
 
-/// An interface as the engine knows it, with its socket.
+/// An interface as the engine knows it in one family, with its socket.
 struct Port {
     index: u32,
     /// `None`: down, or without an address.
-    primary: Option<Ipv4Addr>,
+    primary: Option<IpAddr>,
     socket: Socket,
 }
 
@@ -111,12 +111,12 @@ impl Thread {
 
     fn receive(&mut self) {
         let mut buffer = [0; DATAGRAM];
-        for (interface, port) in &self.ports {
+        for ((interface, _), port) in &self.ports {
             let Some(socket) = port.open() else { continue };
             // Errors of the link (ENETDOWN) are the engine's to tell; here they end the burst like silence does.
             for _ in 0..BURST {
-                let Ok(length) = socket.receive(&mut buffer) else { break };
-                self.routers.receive(interface, &buffer[..length], now());
+                let Ok(packet) = socket.receive(&mut buffer) else { break };
+                self.routers.receive(interface, packet, now());
             }
         }
     }
@@ -127,8 +127,8 @@ impl Thread {
             let now = now();
             match self.ends.commands.try_recv() {
                 Ok(Command::Configure(all)) => self.configure(all, now),
-                Ok(Command::Link { interface, index, up, primary }) => {
-                    self.link(interface, index, primary.filter(|_| up), now);
+                Ok(Command::Link { interface, family, index, up, primary }) => {
+                    self.link((interface, family), index, primary.filter(|_| up), now);
                 }
                 Ok(Command::HandOver) => self.routers.tell_all(&Input::HandOver, now),
                 Ok(Command::Release) => self.routers.tell_all(&Input::Release, now),
@@ -164,15 +164,15 @@ impl Thread {
         self.act();
     }
 
-    fn link(&mut self, interface: LinkName, index: u32, primary: Option<Ipv4Addr>, now: Moment) {
+    fn link(&mut self, at: (LinkName, Family), index: u32, primary: Option<IpAddr>, now: Moment) {
         let unchanged = |port: &Port| port.index == index && port.primary == primary;
-        if !self.ports.get(&interface).is_some_and(unchanged) {
+        if !self.ports.get(&at).is_some_and(unchanged) {
             // The old socket is tied to the old index and address.
-            self.ports.insert(interface.clone(), Port { index, primary, socket: Socket::Closed });
+            self.ports.insert(at.clone(), Port { index, primary, socket: Socket::Closed });
         }
         // An interface that is up counts once its socket is open.
         if primary.is_none() {
-            self.routers.link(&interface, Link::Down, now);
+            self.routers.link(&at.0, at.1, Link::Down, now);
         }
     }
 
@@ -181,10 +181,11 @@ impl Thread {
         let wanted = self.routers.interfaces();
         let at = now();
         let mut events = Vec::new();
-        for (name, port) in &mut self.ports {
-            let Some(primary) = port.primary.filter(|_| wanted.contains(name)) else {
+        for (key, port) in &mut self.ports {
+            let (name, family) = (&key.0, key.1);
+            let Some(primary) = port.primary.filter(|_| wanted.contains(key)) else {
                 port.socket = Socket::Closed;
-                self.routers.link(name, Link::Down, at);
+                self.routers.link(name, family, Link::Down, at);
                 continue;
             };
             let before = match &port.socket {
@@ -196,12 +197,12 @@ impl Thread {
             match VrrpSocket::open(name.as_str(), port.index, primary) {
                 Ok(socket) => {
                     port.socket = Socket::Open(socket);
-                    self.routers.link(name, Link::Up { primary }, at);
-                    events.push(Event::SocketOpen { interface: name.clone(), at });
+                    self.routers.link(name, family, Link::Up { primary }, at);
+                    events.push(Event::SocketOpen { interface: name.clone(), family, at });
                 }
                 Err(failure) => {
                     let error = format!("{failure}: {}", failure.source);
-                    self.routers.link(name, Link::Down, at);
+                    self.routers.link(name, family, Link::Down, at);
                     if before.as_ref() != Some(&error) {
                         events.push(Event::SocketFailed { interface: name.clone(), error: error.clone() });
                     }
@@ -230,7 +231,7 @@ impl Thread {
     }
 
     fn send(&mut self, id: InstanceId, advert: &Advert, at: Moment) {
-        let port = self.ports.get(&id.interface);
+        let port = self.ports.get(&(id.interface.clone(), advert.addresses.family()));
         let sent = match port.and_then(|port| Some((port.open()?, port.primary?))) {
             Some((socket, primary)) => socket.send(&advert.emit(primary)),
             None => Err(io::ErrorKind::NotConnected.into()),

@@ -1,6 +1,7 @@
 //! The thread's ends: commands in, events out, its end. What it says on the wire is shown where there is a wire, in the
 //! QEMU tests.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use halcyon_core::config::types::{Priority, Vrid};
@@ -58,12 +59,13 @@ fn a_socket_that_cannot_be_opened_is_told_once_and_is_a_fault() {
     handle.send(Command::Configure(vec![assignment(1)])).unwrap();
     let link = |primary| Command::Link {
         interface: "no-such-link".parse().unwrap(),
+        family: Family::Ipv4,
         index: 4_000_000,
         up: true,
         primary,
     };
-    handle.send(link(Some(Ipv4Addr::new(192, 0, 2, 200)))).unwrap();
-    handle.send(link(Some(Ipv4Addr::new(192, 0, 2, 200)))).unwrap();
+    handle.send(link(Some([192, 0, 2, 200].into()))).unwrap();
+    handle.send(link(Some([192, 0, 2, 200].into()))).unwrap();
     let mut told = || loop {
         match inbox.blocking_recv().unwrap() {
             Event::Weakened { .. } => {}

@@ -1,6 +1,6 @@
 //! What an instance is told, and what it asks for.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -27,7 +27,7 @@ pub enum Event {
     /// A well-formed advertisement arrived; see [`Instance::receive`] for a packet.
     Advert {
         /// Primary address of the sender.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What it said.
         advert: Advert,
     },
@@ -49,7 +49,7 @@ pub enum Link {
     /// It has a carrier and an address to send from.
     Up {
         /// That address.
-        primary: Ipv4Addr,
+        primary: IpAddr,
     },
     /// It has not.
     Down,
@@ -69,12 +69,12 @@ pub enum Action {
         /// The reason.
         why: Why,
         /// The member's address that fell silent, if that is known; after priority 0 nobody did.
-        silent: Option<Ipv4Addr>,
+        silent: Option<IpAddr>,
     },
     /// Announce again: another master was heard, which yields to this one.
     Healed {
         /// Its primary address.
-        other: Ipv4Addr,
+        other: IpAddr,
     },
     /// Announce again: this box did not run for so long that another may have taken over.
     Overslept {
@@ -88,7 +88,7 @@ pub enum Action {
     /// Tell an operator, the first time that something of its kind is received.
     Misfit {
         /// Who sent it.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// What is wrong.
         misfit: Misfit,
     },

@@ -8,10 +8,10 @@ use crate::plan::VrrpState::{Backup, Fault, Init, Master};
 use crate::vrrp::wire::{Addresses, Authentication, Coverage, Form};
 use proptest::prelude::*;
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
-const LOWER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
-const HIGHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 6);
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
+const LOWER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 4));
+const HIGHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 6));
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
 /// Master_Down_Interval of priority 100 at 1 s.
 const DOWN: Duration = Duration::from_nanos(3_609_375_000);
 const SKEW: Duration = Duration::from_nanos(609_375_000);
@@ -81,7 +81,7 @@ impl Bench {
         std::iter::from_fn(|| self.instance.poll_action()).collect()
     }
 
-    fn hear(&mut self, source: Ipv4Addr, priority: u8) -> Vec<Action> {
+    fn hear(&mut self, source: IpAddr, priority: u8) -> Vec<Action> {
         let advert = self.instance.settings().advert(priority);
         self.handle(Event::Advert { source, advert })
     }
@@ -112,7 +112,7 @@ fn brief(actions: &[Action]) -> Vec<String> {
     actions.iter().map(word).collect()
 }
 
-fn why(actions: &[Action]) -> (Why, Option<Ipv4Addr>) {
+fn why(actions: &[Action]) -> (Why, Option<IpAddr>) {
     let changed = |action: &Action| match action {
         Action::Changed { why, silent, .. } => Some((*why, *silent)),
         _ => None,
@@ -128,7 +128,7 @@ enum When {
     Timer,
     /// A timeout before its time.
     Early,
-    Hear(Ipv4Addr, u8),
+    Hear(IpAddr, u8),
     HandOver,
     Release,
     Stop,

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 236);
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 236));
 
 /// 192.168.0.239, VRID 51, priority 100, 1 s, v2 with PASS "1111".
 ///
@@ -22,8 +22,22 @@ const V3: [u8; 12] = [0x31, 0x33, 0x64, 0x01, 0x00, 0x0a, 0xa9, 0x29, 0xc0, 0xa8
 /// 0x0706.
 const V3_PSEUDO: [u8; 12] = [0x31, 0x33, 0x64, 0x01, 0x00, 0x0a, 0x07, 0x06, 0xc0, 0xa8, 0x00, 0xef];
 
+/// 2001:db8::100, VRID 51, priority 100, 100 ms, v3 over IPv6 from [`SOURCE6`].
+///
+/// Words of the message: 3133 6401 000a 2001 0db8 0100 add up to 0xc3f7; of the pseudo-header: fe80 5054 00ff fe00 000a
+/// ff02 0012 0018 0070 to 0x4d7c (folded); together 0x1_1173 → 0x1174, complement 0xee8b.
+const V3_IPV6: [u8; 24] = [
+    0x31, 0x33, 0x64, 0x01, 0x00, 0x0a, 0xee, 0x8b, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0x01, 0x00,
+];
+const SOURCE6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5054, 0x00ff, 0xfe00, 0x000a);
+
+fn packet6(message: &[u8]) -> Packet<'_> {
+    Packet { source: SOURCE6.into(), destination: GROUP6.into(), ttl: TTL, message }
+}
+
 fn packet(message: &[u8]) -> Packet<'_> {
-    Packet { source: SOURCE, destination: GROUP, ttl: TTL, message }
+    Packet { source: SOURCE, destination: GROUP.into(), ttl: TTL, message }
 }
 
 fn advert(interval: Duration, form: Form) -> Advert {
@@ -103,9 +117,51 @@ fn every_field_wrong() {
     for ttl in [0, 1, 64, 254] {
         assert_eq!(Advert::parse(&Packet { ttl, ..packet(&V3) }), Err(M::Ttl(ttl)));
     }
-    let unicast = Ipv4Addr::new(192, 168, 0, 238);
+    let unicast = IpAddr::from([192, 168, 0, 238]);
     let packet = Packet { destination: unicast, ..packet(&V3) };
     assert_eq!(Advert::parse(&packet), Err(M::Destination(unicast)));
+}
+
+#[test]
+fn over_ipv6_the_octets_are_exact() {
+    let advert = Advert {
+        addresses: Addresses::new(vec![Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100)]).unwrap(),
+        ..advert(Duration::from_millis(100), Form::V3 { checksum: Coverage::PseudoHeader })
+    };
+    assert_eq!(advert.emit(SOURCE6.into()), V3_IPV6);
+    assert_eq!(Advert::parse(&packet6(&V3_IPV6)), Ok(advert));
+}
+
+#[test]
+fn what_ipv6_forbids_is_refused() {
+    use Malformed as M;
+    let beyond = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let all_nodes = IpAddr::from(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+    let good = packet6(&V3_IPV6);
+    // A checksum over the message alone, which IPv4 would have.
+    let message_only = changed(&V3_IPV6, &[]);
+    let sum_of = |message: &[u8]| u16::from_be_bytes([message[6], message[7]]);
+    let table = [
+        ("from beyond", Packet { source: beyond.into(), ..good }, M::Source(beyond)),
+        ("through a router", Packet { ttl: 254, ..good }, M::Ttl(254)),
+        ("to another group", Packet { destination: all_nodes, ..good }, M::Destination(all_nodes)),
+        ("to the group of IPv4", Packet { destination: GROUP.into(), ..good }, M::Destination(GROUP.into())),
+        ("to IPv6's group over IPv4", Packet { source: SOURCE, ..good }, M::Destination(GROUP6.into())),
+        ("of version 2", packet6(&V2), M::Version(2)),
+        ("cut by one", packet6(&V3_IPV6[..23]), M::Length { have: 23, need: 24 }),
+        ("with an IPv4 address", packet6(&V3), M::Length { have: 12, need: 24 }),
+        ("without a pseudo-header", packet6(&message_only), M::Checksum(sum_of(&message_only))),
+    ];
+    for (what, packet, error) in table {
+        assert_eq!(Advert::parse(&packet), Err(error), "{what}");
+    }
+}
+
+#[test]
+fn a_virtual_router_is_of_one_family() {
+    assert_eq!(Addresses::new(vec![SOURCE, SOURCE6.into()]), None);
+    assert_eq!(Addresses::new(vec![SOURCE6; 255]).map(|addresses| addresses.family()), Some(Family::Ipv6));
+    assert_eq!(Addresses::new(vec![SOURCE6; 256]), None);
 }
 
 fn with(message: &[u8], at: usize, octet: u8) -> Vec<u8> {
@@ -135,7 +191,7 @@ fn the_ip_header_is_taken_off() {
         let mut datagram = vec![first, 0xc0];
         datagram.extend(total.to_be_bytes());
         datagram.extend([0, 0, 0, 0, 255, PROTOCOL, 0, 0]);
-        datagram.extend(SOURCE.octets());
+        datagram.extend([192, 168, 0, 236]);
         datagram.extend(GROUP.octets());
         datagram.extend(vec![1; options]);
         datagram.extend(V3);
@@ -178,25 +234,37 @@ fn any_advert() -> impl Strategy<Value = Advert> {
             (Duration::from_millis(cs * 10), Form::V3 { checksum })
         }),
     ];
-    let addresses = prop::collection::vec(any::<u32>().prop_map(Ipv4Addr::from), 1..=255);
-    (1u8..=255, any::<u8>(), form, addresses).prop_map(|(vrid, priority, (interval, form), addresses)| {
-        Advert {
-            vrid: Vrid::new(vrid).unwrap(),
-            priority,
-            interval,
-            addresses: Addresses::new(addresses).unwrap(),
-            form,
-        }
-    })
+    let addresses = prop::collection::vec(any::<u128>(), 1..=255);
+    (1u8..=255, any::<u8>(), form, addresses, any::<bool>()).prop_map(
+        |(vrid, priority, (interval, form), addresses, ipv6)| {
+            let pseudo_header = matches!(form, Form::V3 { checksum: Coverage::PseudoHeader });
+            let addresses = if pseudo_header && ipv6 {
+                Addresses::new(addresses.into_iter().map(Ipv6Addr::from).collect())
+            } else {
+                Addresses::new(addresses.into_iter().map(|bits| Ipv4Addr::from(bits as u32)).collect())
+            };
+            let addresses = addresses.unwrap();
+            Advert { vrid: Vrid::new(vrid).unwrap(), priority, interval, addresses, form }
+        },
+    )
+}
+
+/// Some address that an advertisement of this family can come from.
+fn speaker(family: Family, bits: u128) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::from(bits as u32).into(),
+        Family::Ipv6 => Ipv6Addr::from(0xfe80 << 112 | bits >> 10).into(),
+    }
 }
 
 proptest! {
     #[test]
-    fn what_is_emitted_parses_to_the_same(advert in any_advert(), source in any::<u32>()) {
-        let source = Ipv4Addr::from(source);
+    fn what_is_emitted_parses_to_the_same(advert in any_advert(), source in any::<u128>()) {
+        let family = advert.addresses.family();
+        let source = speaker(family, source);
         let octets = advert.emit(source);
         prop_assert!(octets.len() <= MAX_MESSAGE);
-        let packet = Packet { source, destination: GROUP, ttl: TTL, message: &octets };
+        let packet = Packet { source, destination: group(family), ttl: TTL, message: &octets };
         let parsed = Advert::parse(&packet).unwrap();
         // A pseudo-header that adds up to nothing leaves no trace in the checksum.
         if pseudo_sum_is_zero(source, octets.len()) {
@@ -218,14 +286,18 @@ proptest! {
 
     #[test]
     fn one_changed_octet_is_never_the_same_advert(advert in any_advert(), at in any::<prop::sample::Index>(), by in 1u8..) {
-        let mut octets = advert.emit(SOURCE);
+        let family = advert.addresses.family();
+        let source = speaker(family, 1);
+        let mut octets = advert.emit(source);
         let at = at.index(octets.len());
         octets[at] ^= by;
-        prop_assert_ne!(Advert::parse(&packet(&octets)), Ok(advert));
+        let packet = Packet { source, destination: group(family), ttl: TTL, message: &octets };
+        prop_assert_ne!(Advert::parse(&packet), Ok(advert));
     }
 }
 
-fn pseudo_sum_is_zero(source: Ipv4Addr, length: usize) -> bool {
+fn pseudo_sum_is_zero(source: IpAddr, length: usize) -> bool {
+    let IpAddr::V4(source) = source else { return false };
     let octets =
         [&source.octets()[..], &GROUP.octets(), &[0, PROTOCOL], &(length as u16).to_be_bytes()].concat();
     fold(sum(&octets, 0)) == 0

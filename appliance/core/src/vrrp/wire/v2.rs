@@ -11,15 +11,16 @@
 
 use std::time::Duration;
 
-use super::{ADVERTISEMENT, Advert, Authentication, Form, HEADER, Malformed, Packet, addresses, fold, sum};
-use crate::config::types::Vrid;
+use super::{ADVERTISEMENT, Advert, Authentication, Form, HEADER, Malformed, Packet};
+use super::{addresses, append, fold, sum};
+use crate::config::types::{Family, Vrid};
 
 /// Octets of authentication data; there without authentication, too.
 pub(super) const AUTHENTICATION: usize = 8;
 
 pub(super) fn parse(packet: &Packet<'_>, header: [u8; HEADER]) -> Result<Advert, Malformed> {
     let [_, vrid, priority, count, auth_type, interval, sum_high, sum_low] = header;
-    let addresses = addresses(packet.message, count, AUTHENTICATION)?;
+    let addresses = addresses(packet.message, Family::Ipv4, count, AUTHENTICATION)?;
     if fold(sum(packet.message, 0)) != 0 {
         return Err(Malformed::Checksum(u16::from_be_bytes([sum_high, sum_low])));
     }
@@ -57,7 +58,7 @@ pub(super) fn emit(advert: &Advert, authentication: Authentication) -> Vec<u8> {
         0,
         0,
     ];
-    message.extend(advert.addresses.as_slice().iter().flat_map(|a| a.octets()));
+    append(&mut message, &advert.addresses);
     message.extend(data);
     let checksum = fold(sum(&message, 0));
     message[6..8].copy_from_slice(&checksum.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Version 3 over IPv4 (RFC 9568 §5.1).
+//! Version 3 (RFC 9568 §5.1).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -7,22 +7,23 @@
 //! |                      IP Addresses (1..=255)                   |
 //! ```
 //! `Max Advertise Interval` is in centiseconds. RFC 9568 §5.2.8 wants a pseudo-header in the checksum for IPv6 only;
-//! RFC 5798 could be read otherwise, and many routers do include one for IPv4. Both are accepted.
+//! RFC 5798 could be read otherwise, and many routers do include one for IPv4. Both are accepted there.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{ADVERTISEMENT, Advert, Coverage, Form, GROUP, HEADER, Malformed, PROTOCOL, Packet};
-use super::{addresses, fold, sum};
-use crate::config::types::Vrid;
+use super::{ADVERTISEMENT, Advert, Coverage, Form, GROUP, GROUP6, HEADER, Malformed, PROTOCOL, Packet};
+use super::{addresses, append, fold, sum};
+use crate::config::types::{Family, Vrid};
 
 /// The longest interval that 12 bits hold, in centiseconds.
 const MAX_INTERVAL: u16 = 0x0fff;
 
 pub(super) fn parse(packet: &Packet<'_>, header: [u8; HEADER]) -> Result<Advert, Malformed> {
     let [_, vrid, priority, count, interval_high, interval_low, sum_high, sum_low] = header;
-    let addresses = addresses(packet.message, count, 0)?;
-    let checksum = if fold(sum(packet.message, 0)) == 0 {
+    let family = Family::of(packet.source);
+    let addresses = addresses(packet.message, family, count, 0)?;
+    let checksum = if family == Family::Ipv4 && fold(sum(packet.message, 0)) == 0 {
         Coverage::Message
     } else if fold(sum(packet.message, pseudo_header(packet.source, packet.message.len()))) == 0 {
         Coverage::PseudoHeader
@@ -43,7 +44,7 @@ pub(super) fn parse(packet: &Packet<'_>, header: [u8; HEADER]) -> Result<Advert,
     })
 }
 
-pub(super) fn emit(advert: &Advert, checksum: Coverage, source: Ipv4Addr) -> Vec<u8> {
+pub(super) fn emit(advert: &Advert, checksum: Coverage, source: IpAddr) -> Vec<u8> {
     let centiseconds = u16::try_from(advert.interval.as_millis() / 10).unwrap_or(MAX_INTERVAL);
     let [interval_high, interval_low] = centiseconds.clamp(1, MAX_INTERVAL).to_be_bytes();
     let mut message = vec![
@@ -56,18 +57,22 @@ pub(super) fn emit(advert: &Advert, checksum: Coverage, source: Ipv4Addr) -> Vec
         0,
         0,
     ];
-    message.extend(advert.addresses.as_slice().iter().flat_map(|a| a.octets()));
-    let start = match checksum {
-        Coverage::Message => 0,
-        Coverage::PseudoHeader => pseudo_header(source, message.len()),
+    append(&mut message, &advert.addresses);
+    let start = match (checksum, source) {
+        (Coverage::Message, IpAddr::V4(_)) => 0,
+        _ => pseudo_header(source, message.len()),
     };
     let checksum = fold(sum(&message, start));
     message[6..8].copy_from_slice(&checksum.to_be_bytes());
     message
 }
 
-/// The sum of the pseudo-header: source, destination, zero and protocol, length of the message (RFC 793 §3.1).
-fn pseudo_header(source: Ipv4Addr, length: usize) -> u64 {
-    let addresses = sum(&GROUP.octets(), sum(&source.octets(), 0));
+/// The sum of the pseudo-header: source, destination, zero and protocol, length of the message (RFC 793 §3.1, RFC 8200
+/// §8.1, whose longer fields add up to the same).
+fn pseudo_header(source: IpAddr, length: usize) -> u64 {
+    let addresses = match source {
+        IpAddr::V4(source) => sum(&GROUP.octets(), sum(&source.octets(), 0)),
+        IpAddr::V6(source) => sum(&GROUP6.octets(), sum(&source.octets(), 0)),
+    };
     addresses + u64::from(PROTOCOL) + length as u64
 }

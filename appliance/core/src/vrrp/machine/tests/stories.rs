@@ -270,7 +270,8 @@ fn other_settings_do_not_change_the_state() {
 #[test]
 fn a_broken_packet_is_told_once_and_counted() {
     let mut bench = Bench::in_state(v3(), Backup);
-    let packet = Packet { source: HIGHER, destination: crate::vrrp::wire::GROUP, ttl: 64, message: &[] };
+    let packet =
+        Packet { source: HIGHER, destination: crate::vrrp::wire::GROUP.into(), ttl: 64, message: &[] };
     for count in 1..=3 {
         bench.instance.receive(&packet, bench.now);
         assert_eq!(bench.instance.poll_action().is_some(), count == 1);
