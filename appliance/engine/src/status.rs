@@ -61,14 +61,7 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         guard: Guard {
             delivered: facts.counters.0,
             dropped: facts.counters.1,
-            peers: facts
-                .plan
-                .state
-                .rules
-                .peers
-                .iter()
-                .map(|(link, mac)| format!("{mac} on {link}"))
-                .collect(),
+            peers: facts.plan.guarded.peers.iter().map(|(link, mac)| format!("{mac} on {link}")).collect(),
         },
         reconciled: facts.reconciled,
         unmet: facts.unmet.to_vec(),

@@ -58,6 +58,10 @@ pub struct Counters {
     pub delivered: Count,
     /// What the last word kept from crossing a second time; above 0 is an alarm.
     pub dropped: Count,
+    /// Segments of established connections whose socket is on this box.
+    pub mine: Count,
+    /// Segments of established connections whose socket is on the other box.
+    pub theirs: Count,
 }
 
 /// One packet counter.

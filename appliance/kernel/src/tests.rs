@@ -2,6 +2,7 @@
 
 use halcyon_core::config::types::{Cidr, Mac};
 use halcyon_core::config::{Forwarding, Port, Protocol};
+use halcyon_core::plan::rules::Chain;
 use halcyon_core::plan::state::{
     Address, AddressRole, Destination, KernelState, Link, Virtual, VirtualService,
 };
@@ -32,7 +33,7 @@ fn master(services: u16) -> KernelState {
     state.links.insert(lan.clone(), Link { port: Port::Mac(Mac([2, 0, 0, 0, 0, 1])), mtu: None });
     state.addresses.insert(Address { link: Some(lan.clone()), cidr: vip, role: AddressRole::Virtual });
     state.addresses.insert(Address { link: None, cidr: vip, role: AddressRole::Served });
-    state.rules.peers.insert((lan, Mac([2, 0, 0, 0, 0, 2])));
+    state.rules.chains.push(Chain { name: "forwarded", base: None, rules: Vec::new() });
     let destination = Destination { weight: 1, forwarding: Forwarding::Direct };
     for service in (0..services).map(|n| service(1000 + n)).chain([MARK]) {
         let destinations = (1..=10).map(|n| (([192, 0, 2, n].into(), 80), destination)).collect();

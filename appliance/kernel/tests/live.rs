@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use halcyon_core::config::Port;
+use halcyon_core::config::check::check;
 use halcyon_core::config::types::{Cidr, LinkName, Mac};
-use halcyon_core::config::{Port, Protocol};
-use halcyon_core::plan::state::{Accept, Address, AddressRole, KernelState, Link, Route, Ruleset, Traffic};
+use halcyon_core::plan::rules::Rules;
+use halcyon_core::plan::state::{Address, AddressRole, KernelState, Link, Route};
+use halcyon_core::plan::{View, plan};
 use halcyon_core::reconcile::{Difference, diff};
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::{Change, Changes};
@@ -99,28 +102,52 @@ fn desired() -> KernelState {
     {
         state.sysctls.insert(path.into(), value.into());
     }
-    state.rules = rules();
+    state.rules = rules(false);
     state
 }
 
-fn rules() -> Ruleset {
-    let vip = BTreeSet::from([Cidr::host(VIP.into())]);
-    let service = Traffic::Port(Protocol::Tcp, 80);
-    Ruleset {
-        accepts: vec![
-            Accept { link: None, sources: BTreeSet::new(), destinations: vip, traffic: service },
-            Accept {
-                link: None,
-                sources: BTreeSet::new(),
-                destinations: BTreeSet::new(),
-                traffic: Traffic::Ping,
-            },
-        ],
-        refuses: Vec::new(),
-        guarded: BTreeSet::from([(VIP.into(), Protocol::Tcp, 80)]),
-        peers: BTreeSet::from([(name("lan"), THEIRS)]),
-        member_addresses: BTreeSet::from([IpAddr::from([192, 0, 2, 1]), [192, 0, 2, 3].into()]),
-    }
+/// The rules of a member with these MACs and a service behind [`VIP`], as the planner makes them.
+fn rules(leaving: bool) -> Rules {
+    const DOCUMENT: &str = r#"
+        schema = 1
+        cluster = { name = "store", revision = 1, storm = "weights" }
+        [[member]]
+        name = "castor"
+        roles = ["director", "real-server"]
+        priority = 100
+        [[member.interface]]
+        name = "lan"
+        mac = "02:00:00:00:00:0a"
+        addresses = ["192.0.2.1/24"]
+        [[member]]
+        name = "pollux"
+        roles = ["director", "real-server"]
+        priority = 99
+        [[member.interface]]
+        name = "lan"
+        mac = "02:00:00:00:00:0b"
+        addresses = ["192.0.2.3/24"]
+        [[vrrp]]
+        id = 51
+        interface = "lan"
+        version = 3
+        advert-interval = "100ms"
+        virtual-addresses = ["192.0.2.100/24"]
+        [[service]]
+        name = "web"
+        address = "192.0.2.100"
+        port = 80
+        protocol = "tcp"
+        forwarding = "direct"
+        scheduler = "rr"
+        check = { kind = "tcp", interval = "1s", timeout = "1s", retries = 0, retry-delay = "1s" }
+        server = [{ member = "castor", weight = 1 }, { member = "pollux", weight = 1 }]
+        [observe]
+        interface = "lan"
+        port = 9780
+    "#;
+    let view = View { leaving, ..View::default() };
+    plan(&check(DOCUMENT).unwrap(), &"castor".parse().unwrap(), &view).state.rules
 }
 
 async fn reconcile(kernel: &mut Linux, desired: &KernelState) -> Difference {
@@ -171,11 +198,8 @@ fn whatever_someone_changes_is_put_back() {
             ("echo 0 >/proc/sys/net/ipv4/conf/all/arp_ignore", "set sysctl net.ipv4.conf.all.arp_ignore = 1"),
             ("ip link set lan mtu 1300", "set MTU of lan to 1400"),
             ("ip link set lan name eth7", "rename link eth7 to lan"),
-            ("nft flush ruleset", "set packet rules (2 openings, 1 guarded services, 1 peers)"),
-            (
-                "nft add rule inet halcyon input accept",
-                "set packet rules (2 openings, 1 guarded services, 1 peers)",
-            ),
+            ("nft flush ruleset", &format!("set packet rules ({})", desired.rules)),
+            ("nft add rule inet halcyon input accept", &format!("set packet rules ({})", desired.rules)),
         ] {
             sh(vandal);
             let ops: Vec<_> =
@@ -219,7 +243,7 @@ fn a_restarted_engine_adopts_the_rules_and_their_counters() {
         assert_eq!(reconcile(&mut restarted, &desired).await, Difference::default());
 
         let mut changed = desired.clone();
-        changed.rules.accepts.pop();
+        changed.rules.chains[0].rules.pop();
         let mut once_more = kernel();
         assert_eq!(reconcile(&mut once_more, &changed).await.ops.len(), 1, "other rules are not adopted");
         sh("nft add table inet other");
@@ -270,12 +294,9 @@ fn the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named() 
         assert!(server.join().unwrap().contains("hello"));
 
         // A leaving box resets checks; the rest goes on, and so do the counters.
-        let own = BTreeSet::from([cidr("192.0.2.1/32")]);
-        let sources = BTreeSet::from([cidr("192.0.2.50/32")]);
-        let traffic = Traffic::Port(Protocol::Tcp, 80);
-        desired.rules.refuses.push(Accept { link: None, sources, destinations: own, traffic });
+        desired.rules = rules(true);
         reconcile(&mut kernel, &desired).await;
-        assert_eq!(connect("192.0.2.50", Ipv4Addr::new(192, 0, 2, 1), 80), "refused");
+        assert_eq!(connect("192.0.2.3", Ipv4Addr::new(192, 0, 2, 1), 80), "refused");
         assert_eq!(connect("192.0.2.50", VIP, 80), "answered");
         assert!(kernel.counters().unwrap().delivered.packets > delivered.packets);
         drop(listener);

@@ -1,160 +1,128 @@
-//! Packet rules and sysctls: the storm guard and the input filter. Decides as data what is marked, dropped and let in;
-//! the kernel edge renders it for `nft`.
+//! The storm guard's packet rules: which frames count as forwarded by a fellow director, and what never leaves again.
+//! Decides marks and the last word; who a mark leads to is [`balancing`](super::balancing)'s.
 //!
 //! The kernel looks connections up before services and marks (`ip_vs_in_hook`, net/netfilter/ipvs/ip_vs_core.c), so a
 //! mark alone cannot stop an old entry from sending a packet back. Therefore two layers: the mark for new connections
-//! and, on output, the last word: what came from a fellow director never leaves for a virtual address again.
+//! and, on output, the last word: what came from a fellow director never leaves for a virtual address again. IPVS hands
+//! what it forwards to the output hook with the header of the frame that brought it (`ip_vs_dr_xmit`), so the source MAC
+//! still tells there.
+//!
+//! A frame says who sent it by its MAC alone, never by an IP address, which is the client's. The one exception is a
+//! member that is a client itself: its own MAC with its own address. The pair counts, not the address alone, because
+//! what member A asks for may reach this box forwarded by member B, and then it is B's frame.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Member, Port, Protocol};
-use crate::sync::roll_call;
 
-use super::state::{Accept, Traffic};
-use super::{Perspective, Plan};
+use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
+use super::{FORWARDED, Perspective, Plan, own_addresses};
+
+/// Before any other rule could look at the mark, and before IPVS in local input.
+const BEFORE_ALL: i32 = -150;
 
 pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
-    sysctls(box_, plan);
-    input(box_, plan);
-    origin(box_, plan);
-}
-
-/// An unconfigured box answers pings and nothing else.
-pub(super) fn closed(plan: &mut Plan) {
-    plan.state.rules.accepts.push(anyone(Traffic::Ping));
-    plan.because("input filter: ping", "not configured: nothing else is let in");
-}
-
-fn sysctls(box_: &Perspective<'_>, plan: &mut Plan) {
-    let mut set = |path: &str, value: &str, why: &str| {
-        plan.state.sysctls.insert(path.to_owned(), value.to_owned());
-        plan.because(format!("sysctl {} = {value}", path.replace('/', ".")), why);
-    };
-    set(
-        "net/ipv4/conf/all/promote_secondaries",
-        "1",
-        "losing one address must not take its subnet's others along",
-    );
-    set("net/ipv4/conf/all/rp_filter", "0", "a real server answers for an address of the loopback");
-    set("net/ipv4/ip_forward", "0", "direct routing forwards without being a router");
-    if box_.me.real_server {
-        for link in ["all", "lo"] {
-            set(&format!("net/ipv4/conf/{link}/arp_ignore"), "1", "only the master answers ARP for a VIP");
-            set(&format!("net/ipv4/conf/{link}/arp_announce"), "2", "never ask in the name of a VIP");
-        }
-    }
-    if box_.me.director {
-        set("net/ipv4/vs/expire_nodest_conn", "1", "connections to a deleted server end at once");
-        set("net/ipv4/vs/expire_quiescent_template", "0", "stickiness outlives a pause of its server");
-        set("net/ipv4/vs/sloppy_tcp", "1", "a connection in mid-stream is picked up after a takeover");
-        set("net/ipv4/vs/backup_only", "0", "the guard works by origin, not by role");
-        set("net/ipv4/vs/conn_reuse_mode", "1", "a new connection from a used port is scheduled anew");
-    }
-}
-
-fn input(box_: &Perspective<'_>, plan: &mut Plan) {
-    let directors: BTreeSet<Cidr> = box_.fellow_directors().flat_map(own_addresses).map(Cidr::host).collect();
-    let mine: BTreeSet<Cidr> = own_addresses(box_.me).map(Cidr::host).collect();
-    let mut accepts = BTreeSet::from([anyone(Traffic::Ping)]);
-    let mut refuses = BTreeSet::new();
-
-    if !directors.is_empty() {
-        for instance in box_.instances() {
-            accepts.insert(Accept {
-                link: Some(instance.id.interface.clone()),
-                sources: directors.clone(),
-                destinations: BTreeSet::new(),
-                traffic: Traffic::Vrrp,
-            });
-        }
-        for daemon in plan.state.sync.values() {
-            accepts.insert(Accept {
-                link: Some(daemon.link.clone()),
-                sources: directors.clone(),
-                destinations: BTreeSet::new(),
-                traffic: Traffic::Sync,
-            });
-            accepts.insert(Accept {
-                link: Some(daemon.link.clone()),
-                sources: directors.clone(),
-                destinations: mine.clone(),
-                traffic: Traffic::Port(Protocol::Udp, roll_call::PORT),
-            });
-        }
-    }
-    for service in box_.config.services.values() {
-        if box_.me.director || box_.serves(service) {
-            accepts.insert(Accept {
-                link: None,
-                sources: BTreeSet::new(),
-                destinations: BTreeSet::from([Cidr::host(service.address)]),
-                traffic: Traffic::Port(service.protocol, service.port),
-            });
-        }
-        let Some(check) = &service.check else { continue };
-        if box_.serves(service) && !directors.is_empty() {
-            let check = Accept {
-                link: None,
-                sources: directors.clone(),
-                destinations: mine.clone(),
-                traffic: Traffic::Port(Protocol::Tcp, check.port.unwrap_or(service.port)),
-            };
-            // A box that leaves tells its fellows by failing their checks at once, while its applications still run.
-            if box_.view.leaving {
-                refuses.insert(check);
-            } else {
-                accepts.insert(check);
-            }
-        }
-    }
-    if let Some(observe) = &box_.config.observe
-        && let Some(interface) = box_.me.interfaces.get(&observe.interface)
-    {
-        let sources = if observe.allow.is_empty() {
-            interface.addresses.iter().map(|a| a.network()).collect()
-        } else {
-            observe.allow.iter().copied().collect()
-        };
-        accepts.insert(Accept {
-            link: Some(observe.interface.clone()),
-            sources,
-            destinations: interface.addresses.iter().map(|a| Cidr::host(a.address())).collect(),
-            traffic: Traffic::Port(Protocol::Tcp, observe.port),
-        });
-    }
-    for accept in &accepts {
-        plan.because(format!("input filter: {accept}"), "the document needs it; everything else is dropped");
-    }
-    plan.state.rules.accepts = accepts.into_iter().collect();
-    plan.state.rules.refuses = refuses.into_iter().collect();
-}
-
-/// Which frames count as forwarded by a fellow director: those with its MAC, for a service that this box serves, unless
-/// a member's own address is the source (then that member is a client).
-fn origin(box_: &Perspective<'_>, plan: &mut Plan) {
-    let guarded: BTreeSet<_> = box_
+    let services: BTreeSet<_> = box_
         .config
         .services
         .values()
         .filter(|s| box_.co_located(s))
         .map(|s| (s.address, s.protocol, s.port))
         .collect();
-    if guarded.is_empty() {
+    if services.is_empty() {
         return;
     }
+    let mut fellows = Vec::new();
     for fellow in box_.fellow_directors() {
-        for (link, mac) in macs(box_, fellow) {
+        let macs = macs(box_, fellow);
+        for (link, mac) in &macs {
             plan.because(
                 format!("guard: frames from {mac} on {link}"),
                 format!("{} is a fellow director", fellow.name),
             );
-            plan.state.rules.peers.insert((link, mac));
+        }
+        plan.guarded.peers.extend(macs.iter().cloned());
+        fellows.push((fellow, macs.into_iter().map(|(_, mac)| mac).collect::<BTreeSet<Mac>>()));
+    }
+    fellows.retain(|(_, macs)| !macs.is_empty());
+    origin(&services, &fellows, plan);
+    last_word(&services, &fellows, plan);
+    plan.guarded.services = services;
+}
+
+/// What a fellow director forwarded is marked, so that IPVS serves it here.
+fn origin(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
+    let mut by_link: BTreeMap<LinkName, BTreeSet<Mac>> = BTreeMap::new();
+    for (link, mac) in &plan.guarded.peers {
+        by_link.entry(link.clone()).or_default().insert(*mac);
+    }
+    let from_fellows = by_link.into_iter().map(|(link, macs)| {
+        Rule::when([Condition::In(link), Condition::SourceMac(macs)]).then(Verdict::Jump("forwarded"))
+    });
+    let base = Base { hook: Hook::Prerouting, priority: BEFORE_ALL, policy: Policy::Accept };
+    let chains = &mut plan.state.rules.chains;
+    chains.push(Chain { name: "origin", base: Some(base), rules: from_fellows.collect() });
+    let mut rules = clients(fellows);
+    rules.extend(ports(services, None).map(|conditions| {
+        Rule::when(conditions)
+            .counted(CounterName::Delivered)
+            .marked(Mark::Is(FORWARDED))
+            .then(Verdict::Accept)
+    }));
+    chains.push(Chain { name: "forwarded", base: None, rules });
+}
+
+/// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its source.
+fn last_word(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
+    let macs: BTreeSet<Mac> = plan.guarded.peers.iter().map(|(_, mac)| *mac).collect();
+    let from_fellows = Rule::when([Condition::SourceMac(macs.clone())]).then(Verdict::Jump("lastword"));
+    let base = Base { hook: Hook::Output, priority: 0, policy: Policy::Accept };
+    let rules = if macs.is_empty() { Vec::new() } else { vec![from_fellows] };
+    let chains = &mut plan.state.rules.chains;
+    chains.push(Chain { name: "output", base: Some(base), rules });
+    let mut rules = clients(fellows);
+    rules.extend(
+        ports(services, None)
+            .map(|conditions| Rule::when(conditions).counted(CounterName::Dropped).then(Verdict::Drop)),
+    );
+    chains.push(Chain { name: "lastword", base: None, rules });
+}
+
+type Services = BTreeSet<(IpAddr, Protocol, u16)>;
+type Fellow<'a> = (&'a Member, BTreeSet<Mac>);
+
+/// A member that is a client speaks in its own name, and is no director then.
+fn clients(fellows: &[Fellow<'_>]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (fellow, macs) in fellows {
+        for ipv6 in [false, true] {
+            let addresses: BTreeSet<Cidr> =
+                own_addresses(fellow).filter(|a| a.is_ipv6() == ipv6).map(Cidr::host).collect();
+            if !addresses.is_empty() {
+                let own = [Condition::SourceMac(macs.clone()), Condition::Source(addresses)];
+                rules.push(Rule::when(own).then(Verdict::Return));
+            }
         }
     }
-    plan.state.rules.guarded = guarded;
-    plan.state.rules.member_addresses = box_.config.members.values().flat_map(own_addresses).collect();
+    rules
+}
+
+/// Conditions for all ports of each virtual address and protocol: all of them, or one's.
+pub(super) fn ports(
+    services: &Services,
+    only: Option<Protocol>,
+) -> impl Iterator<Item = [Condition; 2]> + use<> {
+    let mut ports: BTreeMap<(IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
+    for &(address, protocol, port) in services {
+        if only.is_none_or(|only| protocol == only) {
+            ports.entry((address, protocol)).or_default().insert(port);
+        }
+    }
+    ports.into_iter().map(|((address, protocol), ports)| {
+        [Condition::Destination([Cidr::host(address)].into()), Condition::Port(protocol, ports)]
+    })
 }
 
 /// A fellow's MACs by link: those of the document, and those that the neighbour table has for its addresses. Never
@@ -167,12 +135,4 @@ fn macs(box_: &Perspective<'_>, fellow: &Member) -> BTreeSet<(LinkName, Mac)> {
     }));
     macs.retain(|(link, _)| box_.me.interfaces.contains_key(link));
     macs
-}
-
-fn own_addresses(member: &Member) -> impl Iterator<Item = IpAddr> {
-    member.interfaces.values().flat_map(|i| i.addresses.iter().map(|a| a.address()))
-}
-
-fn anyone(traffic: Traffic) -> Accept {
-    Accept { link: None, sources: BTreeSet::new(), destinations: BTreeSet::new(), traffic }
 }

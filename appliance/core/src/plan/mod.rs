@@ -3,7 +3,8 @@
 //! It decides the *complete* state, at every call, from nothing but its arguments; what is already there is
 //! [`reconcile`](crate::reconcile)'s business. It never does anything and never remembers.
 //!
-//! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for packet rules and sysctls.
+//! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for what keeps packets from looping,
+//! [`filter`] for what may come in, [`rules`] for the form of both.
 
 pub mod state;
 pub mod rules;
@@ -11,13 +12,16 @@ pub mod storm;
 mod network;
 mod balancing;
 mod guard;
+mod filter;
+mod sysctls;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
-use crate::config::{Config, Member, Service, VrrpInstance};
+use crate::config::{Config, Member, Protocol, Service, VrrpInstance};
 use state::KernelState;
 
 pub use balancing::FORWARDED;
@@ -67,8 +71,19 @@ pub enum Health {
 pub struct Plan {
     /// What the kernel should hold.
     pub state: KernelState,
+    /// What the storm guard's rules are about, for people.
+    pub guarded: Guarded,
     /// Why each item is there, or is not.
     pub reasons: Vec<Reason>,
+}
+
+/// What the storm guard knows: the substance of its rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guarded {
+    /// Virtual services that this box serves and its fellow directors may forward to it.
+    pub services: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// MACs of the fellow directors, by the link they are reached on.
+    pub peers: BTreeSet<(LinkName, Mac)>,
 }
 
 /// Why one item is in the plan, or is not.
@@ -83,16 +98,23 @@ pub struct Reason {
 /// Plans the complete kernel state of member `me`. A box that is no member gets the state of an unconfigured one: no
 /// names, no addresses, no services, and an input filter that lets nothing in but pings.
 pub fn plan(config: &Config, me: &MemberName, view: &View) -> Plan {
-    let mut plan = Plan { state: KernelState::default(), reasons: Vec::new() };
+    let mut plan = Plan { state: KernelState::default(), guarded: Guarded::default(), reasons: Vec::new() };
     let Some(member) = config.members.get(me) else {
-        guard::closed(&mut plan);
+        filter::closed(&mut plan);
         return plan;
     };
     let box_ = Perspective { config, me: member, view };
     network::plan(&box_, &mut plan);
     balancing::plan(&box_, &mut plan);
+    sysctls::plan(&box_, &mut plan);
     guard::plan(&box_, &mut plan);
+    filter::plan(&box_, &mut plan);
     plan
+}
+
+/// The addresses that a member has for itself.
+fn own_addresses(member: &Member) -> impl Iterator<Item = IpAddr> {
+    member.interfaces.values().flat_map(|i| i.addresses.iter().map(|a| a.address()))
 }
 
 /// The planner's three arguments, resolved to one member, with the questions that every part asks.

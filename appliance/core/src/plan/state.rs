@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::types::{Cidr, LinkName, Mac};
+use crate::config::types::{Cidr, LinkName};
 use crate::config::{Forwarding, Port, Protocol};
+
+use super::rules::Rules;
 
 /// Everything that Halcyon puts into the kernel of one box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct KernelState {
     /// Sysctls by path below `/proc/sys`, e.g. `net/ipv4/vs/sloppy_tcp`.
     pub sysctls: BTreeMap<String, String>,
     /// The packet rules.
-    pub rules: Ruleset,
+    pub rules: Rules,
     /// IPVS virtual services with their destinations.
     pub services: BTreeMap<Virtual, VirtualService>,
     /// Connection synchronisation daemons.
@@ -130,47 +132,6 @@ pub struct SyncDaemon {
     pub id: u8,
 }
 
-/// The packet rules as data; the kernel edge renders them for `nft`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ruleset {
-    /// Input filter: what may reach this box besides replies; empty list: everything else is dropped.
-    pub accepts: Vec<Accept>,
-    /// Virtual services that this box serves and its fellow directors may forward to it.
-    pub guarded: BTreeSet<(IpAddr, Protocol, u16)>,
-    /// MACs of the fellow members, by the link they are reached on.
-    pub peers: BTreeSet<(LinkName, Mac)>,
-    /// The members' own addresses: a member as client is not a fellow director.
-    pub member_addresses: BTreeSet<IpAddr>,
-    /// What is answered with a TCP reset before anything is let in.
-    pub refuses: Vec<Accept>,
-}
-
-/// One opening in the input filter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Accept {
-    /// Only on this link; `None`: on any.
-    pub link: Option<LinkName>,
-    /// Only from these sources; empty: from anywhere.
-    pub sources: BTreeSet<Cidr>,
-    /// Only to these destinations; empty: to any address of this box.
-    pub destinations: BTreeSet<Cidr>,
-    /// What is let in.
-    pub traffic: Traffic,
-}
-
-/// A kind of traffic that the input filter can let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Traffic {
-    /// VRRP advertisements (IP protocol 112).
-    Vrrp,
-    /// IPVS connection synchronisation (UDP 8848).
-    Sync,
-    /// ICMP echo requests.
-    Ping,
-    /// A port of a transport protocol.
-    Port(Protocol, u16),
-}
-
 impl fmt::Display for Virtual {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -180,26 +141,5 @@ impl fmt::Display for Virtual {
             Self::Mark { mark, ipv6: false } => write!(f, "mark {mark}"),
             Self::Mark { mark, ipv6: true } => write!(f, "mark {mark} (IPv6)"),
         }
-    }
-}
-
-impl fmt::Display for Accept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.traffic {
-            Traffic::Vrrp => f.write_str("VRRP")?,
-            Traffic::Sync => f.write_str("connection synchronisation")?,
-            Traffic::Ping => f.write_str("ping")?,
-            Traffic::Port(protocol, port) => write!(f, "{protocol} {port}")?,
-        }
-        if let Some(link) = &self.link {
-            write!(f, " on {link}")?;
-        }
-        for (word, set) in [("from", &self.sources), ("to", &self.destinations)] {
-            if !set.is_empty() {
-                let list: Vec<_> = set.iter().map(ToString::to_string).collect();
-                write!(f, " {word} {}", list.join(", "))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::state::{Address, AddressRole, Destination, Traffic, Virtual};
+use super::rules::Rules;
+use super::rules::{Chain, Condition, CounterName, Hook, Rule, Verdict};
+use super::state::{Address, AddressRole, Destination, Virtual};
 use super::*;
 use crate::config::check::check;
 use crate::config::types::Cidr;
@@ -119,18 +121,57 @@ fn the_guard_knows_the_fellow_by_document_and_by_neighbour_table_and_nobody_else
     let mut view = healthy(&config, VrrpState::Backup);
     let learned = Mac([2, 0, 0, 0, 0, 9]);
     view.neighbours.insert(name("pollux"), BTreeSet::from([(lan.clone(), learned)]));
-    let rules = plan(&config, &name("castor"), &view).state.rules;
+    let plan = plan(&config, &name("castor"), &view);
     let written = Mac([0x52, 0x54, 0, 0, 0, 0x0b]);
-    assert_eq!(rules.peers, BTreeSet::from([(lan.clone(), learned), (lan, written)]));
-    assert_eq!(rules.guarded, BTreeSet::from([(ip("192.168.0.239"), Protocol::Tcp, 8898)]));
-    assert_eq!(rules.member_addresses, BTreeSet::from([ip("192.168.0.236"), ip("192.168.0.238")]));
+    assert_eq!(plan.guarded.peers, BTreeSet::from([(lan.clone(), learned), (lan.clone(), written)]));
+    assert_eq!(plan.guarded.services, BTreeSet::from([(ip("192.168.0.239"), Protocol::Tcp, 8898)]));
+
+    let macs = BTreeSet::from([learned, written]);
+    let rules = &plan.state.rules;
+    let from_pollux = Rule::when([Condition::In(lan), Condition::SourceMac(macs.clone())]);
+    assert_eq!(chain(rules, "origin").rules[0], from_pollux.then(Verdict::Jump("forwarded")));
+    let leaving = Rule::when([Condition::SourceMac(macs.clone())]).then(Verdict::Jump("lastword"));
+    assert_eq!(chain(rules, "output").rules, [leaving]);
+    let itself = [Condition::SourceMac(macs), Condition::Source([Cidr::host(ip("192.168.0.238"))].into())];
+    let itself = Rule::when(itself).then(Verdict::Return);
+    for (name, counter, verdict) in [
+        ("forwarded", CounterName::Delivered, Verdict::Accept),
+        ("lastword", CounterName::Dropped, Verdict::Drop),
+    ] {
+        let [client, guarded] = &chain(rules, name).rules[..] else { panic!("{name} has two rules") };
+        assert_eq!(*client, itself);
+        assert_eq!((guarded.counter, guarded.verdict), (Some(counter), Some(verdict)));
+    }
+}
+
+fn chain<'r>(rules: &'r Rules, name: &str) -> &'r Chain {
+    rules.chains.iter().find(|chain| chain.name == name).expect("the chain is there")
+}
+
+#[test]
+fn what_one_fellow_asks_for_and_another_forwards_is_the_others_frame() {
+    let member = "[[member]]\nname = \"helen\"\nroles = [\"director\", \"real-server\"]\npriority = 98\n\
+        [[member.interface]]\nname = \"lan\"\nmac = \"52:54:00:00:00:0c\"\naddresses = [\"192.168.0.240/24\"]\n\n[[vrrp]]";
+    let config = check(&PAIR.replace("[[vrrp]]", member)).expect("right");
+    let rules = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup)).state.rules;
+    let exempt: Vec<&[Condition]> = chain(&rules, "lastword")
+        .rules
+        .iter()
+        .filter(|rule| rule.verdict == Some(Verdict::Return))
+        .map(|rule| &rule.conditions[..])
+        .collect();
+    let own = |mac, address| {
+        let mac = Mac([0x52, 0x54, 0, 0, 0, mac]);
+        vec![Condition::SourceMac([mac].into()), Condition::Source([Cidr::host(ip(address))].into())]
+    };
+    assert_eq!(exempt, [&own(0x0c, "192.168.0.240")[..], &own(0x0b, "192.168.0.238")[..]]);
 }
 
 #[test]
 fn the_input_filter_opens_what_the_document_needs_and_nothing_more() {
     let config = pair();
-    let rules = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup)).state.rules;
-    let open: Vec<String> = rules.accepts.iter().map(ToString::to_string).collect();
+    let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup));
+    let open = reasons(&plan, "input filter: ");
     assert_eq!(
         open,
         [
@@ -148,11 +189,22 @@ fn the_input_filter_opens_what_the_document_needs_and_nothing_more() {
 #[test]
 fn a_box_that_is_no_member_gets_nothing_but_a_closed_door() {
     let plan = plan(&pair(), &name("helen"), &View::default());
-    let pings = plan.state.rules.accepts.iter().all(|accept| accept.traffic == Traffic::Ping);
-    assert!(pings && plan.state.rules.accepts.len() == 1);
+    assert_eq!(reasons(&plan, "input filter: "), ["ping"]);
+    let [input] = &plan.state.rules.chains[..] else { panic!("one chain") };
+    let base = input.base.expect("it hangs in the packet's way");
+    assert_eq!((base.hook, base.policy), (Hook::Input, super::rules::Policy::Drop));
+    let opened = input.rules.iter().any(|rule| {
+        rule.conditions.iter().any(|c| matches!(c, Condition::Port(..) | Condition::Destination(_)))
+    });
+    assert!(!opened);
     let mut nothing_else = plan.state;
-    nothing_else.rules.accepts.clear();
+    nothing_else.rules.chains.clear();
     assert_eq!(nothing_else, KernelState::default());
+}
+
+/// What the planner's reasons that begin with `kind` are about.
+fn reasons(plan: &Plan, kind: &str) -> Vec<String> {
+    plan.reasons.iter().filter_map(|r| r.item.strip_prefix(kind)).map(ToOwned::to_owned).collect()
 }
 
 #[test]
@@ -173,11 +225,16 @@ fn every_item_of_the_state_has_its_reason() {
 fn a_leaving_box_refuses_its_fellows_checks_and_serves_on() {
     let config = pair();
     let mut view = healthy(&config, VrrpState::Master);
-    let before = plan(&config, &name("castor"), &view).state;
+    let before = plan(&config, &name("castor"), &view);
     view.leaving = true;
-    let after = plan(&config, &name("castor"), &view).state;
-    let refused: Vec<String> = after.rules.refuses.iter().map(ToString::to_string).collect();
-    assert_eq!(refused, ["tcp 8898 from 192.168.0.238/32 to 192.168.0.236/32"]);
-    assert_eq!(after.rules.accepts.len() + 1, before.rules.accepts.len());
-    assert_eq!(after.services, before.services);
+    let after = plan(&config, &name("castor"), &view);
+    assert_eq!(
+        reasons(&after, "input filter refuses: "),
+        ["tcp 8898 from 192.168.0.238/32 to 192.168.0.236/32"]
+    );
+    let resets = |plan: &Plan| {
+        chain(&plan.state.rules, "input").rules.iter().filter(|r| r.verdict == Some(Verdict::Reset)).count()
+    };
+    assert_eq!((resets(&before), resets(&after)), (0, 1));
+    assert_eq!(after.state.services, before.state.services);
 }

@@ -9,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::types::{Cidr, Mac};
 use crate::config::{Forwarding, Port};
-use crate::plan::state::{Ruleset, SyncRole, Virtual, VirtualService};
+use crate::plan::rules::Rules;
+use crate::plan::state::{SyncRole, Virtual, VirtualService};
 
 use super::op::Op;
 
@@ -25,7 +26,7 @@ pub struct Observed {
     /// Sysctls by path below `/proc/sys`; one that this kernel does not have is absent.
     pub sysctls: BTreeMap<String, String>,
     /// The packet rules, when they are known to be in the kernel untouched.
-    pub rules: Option<Ruleset>,
+    pub rules: Option<Rules>,
     /// The IPVS table.
     pub services: BTreeMap<Virtual, ServiceFacts>,
     /// Running connection synchronisation daemons.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName};
-use crate::plan::state::{Address, AddressRole, Destination, Ruleset, SyncDaemon, SyncRole, Virtual};
+use crate::plan::rules::Rules;
+use crate::plan::state::{Address, AddressRole, Destination, SyncDaemon, SyncRole, Virtual};
 
 use super::observed::{RouteFact, Scheduling, SyncFacts};
 
@@ -18,7 +19,7 @@ pub enum Op {
     /// Take an address away.
     DelAddress { index: u32, link: String, cidr: Cidr },
     /// Replace all packet rules at once.
-    SetRules(Box<Ruleset>),
+    SetRules(Box<Rules>),
     /// Give a link another name.
     NameLink { index: u32, from: String, to: String },
     /// Set a link's MTU in bytes.
@@ -146,13 +147,7 @@ impl fmt::Display for Op {
         match self {
             Self::SetSysctl { path, value } => write!(f, "set sysctl {} = {value}", path.replace('/', ".")),
             Self::DelAddress { link, cidr, .. } => write!(f, "delete address {cidr} on {link}"),
-            Self::SetRules(rules) => write!(
-                f,
-                "set packet rules ({} openings, {} guarded services, {} peers)",
-                rules.accepts.len(),
-                rules.guarded.len(),
-                rules.peers.len()
-            ),
+            Self::SetRules(rules) => write!(f, "set packet rules ({rules})"),
             Self::NameLink { from, to, .. } => write!(f, "rename link {from} to {to}"),
             Self::SetMtu { link, mtu, .. } => write!(f, "set MTU of {link} to {mtu}"),
             Self::LinkUp { link, .. } => write!(f, "set link {link} up"),

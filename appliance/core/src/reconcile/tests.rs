@@ -9,9 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::types::Mac;
 use crate::config::{Forwarding, Port, Protocol};
-use crate::plan::state::{
-    Accept, AddressRole, Destination, Link, Route, Ruleset, SyncDaemon, SyncRole, Traffic,
-};
+use crate::plan::rules::{Base, Chain, Condition, Hook, Policy, Rule, Rules, Verdict};
+use crate::plan::state::{AddressRole, Destination, Link, Route, SyncDaemon, SyncRole};
 
 const VIP: [u8; 4] = [192, 0, 2, 100];
 const MARK: Virtual = Virtual::Mark { mark: 7, ipv6: false };
@@ -77,6 +76,15 @@ fn scheduled(destinations: impl IntoIterator<Item = (u8, u16, u16)>) -> VirtualS
     }
 }
 
+/// Rules that let `ports` in and nothing else.
+fn rules(ports: impl IntoIterator<Item = u16>) -> Rules {
+    let rules = ports
+        .into_iter()
+        .map(|port| Rule::when([Condition::Port(Protocol::Tcp, [port].into())]).then(Verdict::Accept));
+    let base = Base { hook: Hook::Input, priority: 0, policy: Policy::Drop };
+    Rules { chains: vec![Chain { name: "input", base: Some(base), rules: rules.collect() }] }
+}
+
 /// A co-located member that is master: everything that a plan can hold.
 fn master() -> KernelState {
     let lan = name("lan");
@@ -94,8 +102,7 @@ fn master() -> KernelState {
     for path in SYSCTLS {
         state.sysctls.insert(path.into(), "1".into());
     }
-    state.rules.guarded.insert((VIP.into(), Protocol::Tcp, 80));
-    state.rules.peers.insert((lan.clone(), mac(20)));
+    state.rules = rules([80]);
     state.services.insert(MARK, scheduled([(1, 0, 100), (2, 0, 0)]));
     state.services.insert(service(80), scheduled([(1, 80, 1), (2, 80, 1)]));
     for role in [SyncRole::Master, SyncRole::Backup] {
@@ -124,7 +131,7 @@ fn a_booted_box_becomes_master_in_the_safe_order() {
         [
             "set sysctl net.ipv4.conf.all.arp_ignore = 1",
             "set sysctl net.ipv4.conf.all.promote_secondaries = 1",
-            "set packet rules (0 openings, 1 guarded services, 1 peers)",
+            "set packet rules (1 in 1 chains)",
             "rename link eth0 to lan",
             "set link lan up",
             "add address 192.0.2.1/24 on lan",
@@ -170,13 +177,13 @@ fn a_demotion_lets_go_of_the_address_first() {
     gone.addresses.retain(|a| a.role != AddressRole::Virtual);
     gone.services.remove(&service(80));
     gone.services.remove(&MARK);
-    gone.rules = Ruleset::default();
+    gone.rules = Rules::default();
     assert_eq!(
         sentences(&diff(&gone, &running).ops),
         [
             "delete address 192.0.2.100/32 on lan",
             "delete service tcp 192.0.2.100:80",
-            "set packet rules (0 openings, 0 guarded services, 0 peers)",
+            "set packet rules (0 in 0 chains)",
             "delete service mark 7",
         ]
     );
@@ -194,7 +201,7 @@ fn two_ports_swap_their_names() {
     assert_eq!(
         sentences(&ops),
         [
-            "set packet rules (0 openings, 0 guarded services, 0 peers)",
+            "set packet rules (0 in 0 chains)",
             "rename link back to port2",
             "rename link lan to back",
             "rename link port2 to lan",
@@ -268,7 +275,7 @@ fn drift_is_repaired_and_foreign_things_of_the_box_go() {
             "delete address 10.0.0.1/8 on eth1",
             "delete address 203.0.113.8/32 on lo",
             "delete service tcp 192.0.2.100:81",
-            "set packet rules (0 openings, 1 guarded services, 1 peers)",
+            "set packet rules (1 in 1 chains)",
             "set server 192.0.2.1:80 of tcp 192.0.2.100:80 to weight 1",
             "stop sync backup 51 on eth0",
             "start sync backup 51 on lan",
@@ -352,20 +359,11 @@ fn any_desired() -> impl Strategy<Value = KernelState> {
             }
             let via = [192, 0, 2, 250 + gateway].into();
             state.routes.insert(Route { to: cidr([0, 0, 0, 0], 0), via, link: name("lan") });
+            state.rules = rules(services.keys().copied());
             for (port, (scheduler, destinations)) in services {
                 if co_located {
-                    state.rules.guarded.insert((VIP.into(), Protocol::Tcp, port));
-                    state.rules.peers.insert((name("lan"), mac(20)));
                     state.services.insert(MARK, scheduled([(1, 0, 100), (2, 0, 0)]));
                 }
-                let traffic = Traffic::Port(Protocol::Tcp, port);
-                let (sources, destinations_) = (BTreeSet::new(), BTreeSet::from([vip]));
-                state.rules.accepts.push(Accept {
-                    link: None,
-                    sources,
-                    destinations: destinations_,
-                    traffic,
-                });
                 let wanted = VirtualService {
                     scheduler: scheduler.into(),
                     scheduler_flags: 0,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use halcyon_core::config::types::MemberName;
 use halcyon_core::config::{Config, Forwarding};
@@ -18,7 +18,7 @@ pub(super) struct Picture {
     addresses: Vec<Address>,
     routes: Vec<Route>,
     sysctls: Vec<Sysctl>,
-    rules: Rules,
+    rules: Guard,
     services: Vec<Service>,
     sync: Vec<Sync>,
     /// All of them, also why something is *not* there.
@@ -49,15 +49,13 @@ struct Sysctl {
 }
 
 #[derive(Serialize)]
-struct Rules {
+struct Guard {
     /// The input filter's openings; all else is dropped.
     accept: Vec<Rule>,
     /// Frames from these are a fellow director's.
     peers: Vec<Peer>,
     /// What fellow directors may forward to this box.
     guarded: Vec<String>,
-    /// A member as client is no fellow director.
-    member_addresses: Vec<IpAddr>,
     /// What is answered with a TCP reset before the filter.
     refuse: Vec<String>,
 }
@@ -139,7 +137,7 @@ impl Picture {
             addresses: addresses(state, &reasons),
             routes: routes(state, &reasons),
             sysctls: sysctls(state, &reasons),
-            rules: rules(state, &reasons),
+            rules: rules(plan, &reasons),
             services: state.services.iter().map(|(v, s)| service(config, v, s, &reasons)).collect(),
             sync: sync(state, &reasons),
             reasons: plan.reasons.clone(),
@@ -182,18 +180,14 @@ fn sysctls(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Sysctl> {
     state.sysctls.iter().map(picture).collect()
 }
 
-fn rules(state: &KernelState, reasons: &Reasons<'_>) -> Rules {
-    let rules = &state.rules;
-    Rules {
-        accept: rules
-            .accepts
-            .iter()
-            .map(|accept| Rule {
-                rule: accept.to_string(),
-                why: reasons.why(&format!("input filter: {accept}")),
-            })
-            .collect(),
-        peers: rules
+fn rules(plan: &Plan, reasons: &Reasons<'_>) -> Guard {
+    let beginning = |kind: &'static str| {
+        plan.reasons.iter().filter_map(move |r| Some((r.item.strip_prefix(kind)?.to_owned(), r.why.clone())))
+    };
+    Guard {
+        accept: beginning("input filter: ").map(|(rule, why)| Rule { rule, why: Some(why) }).collect(),
+        peers: plan
+            .guarded
             .peers
             .iter()
             .map(|(link, mac)| Peer {
@@ -202,9 +196,13 @@ fn rules(state: &KernelState, reasons: &Reasons<'_>) -> Rules {
                 why: reasons.why(&format!("guard: frames from {mac} on {link}")),
             })
             .collect(),
-        guarded: rules.guarded.iter().map(|(a, protocol, port)| format!("{protocol} {a}:{port}")).collect(),
-        member_addresses: rules.member_addresses.iter().copied().collect(),
-        refuse: rules.refuses.iter().map(ToString::to_string).collect(),
+        guarded: plan
+            .guarded
+            .services
+            .iter()
+            .map(|(address, protocol, port)| format!("{protocol} {}", SocketAddr::new(*address, *port)))
+            .collect(),
+        refuse: beginning("input filter refuses: ").map(|(rule, _)| rule).collect(),
     }
 }
 

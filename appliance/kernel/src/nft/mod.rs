@@ -1,4 +1,4 @@
-//! The packet rules: set as one transaction by `nft`, and watched without it. [`render`] turns the ruleset into `nft`'s
+//! The packet rules: set as one transaction by `nft`, and watched without it. [`render`] turns the rules into `nft`'s
 //! language, [`wire`] asks the kernel how things are.
 //!
 //! `nft` runs when rules change and never otherwise. Whether they are still the ones that were set is told by the
@@ -13,13 +13,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use halcyon_core::plan::state::Ruleset;
+use halcyon_core::plan::rules::{self, CounterName};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
 use crate::netlink::{ACK, Socket};
 use crate::{Count, Counters, Error};
-use render::{DELIVERED, DROPPED, render};
+use render::render;
 
 /// The kernel's packet rules.
 pub struct Rules {
@@ -37,7 +37,7 @@ struct Known {
     /// What `nft` was given.
     text: String,
     /// What that was rendered from, once it was compared.
-    rules: Option<Ruleset>,
+    rules: Option<rules::Rules>,
 }
 
 impl Rules {
@@ -50,7 +50,7 @@ impl Rules {
     }
 
     /// Whether the kernel holds exactly `wanted`, untouched since it was set.
-    pub fn hold(&mut self, wanted: &Ruleset) -> Result<bool, Error> {
+    pub fn hold(&mut self, wanted: &rules::Rules) -> Result<bool, Error> {
         let generation = self.generation()?;
         let Some(known) = &mut self.known else { return Ok(false) };
         if generation != Some(known.generation) {
@@ -67,7 +67,7 @@ impl Rules {
     }
 
     /// Replaces all rules by `rules` in one transaction. The guard's counters go on counting.
-    pub async fn set(&mut self, rules: &Ruleset) -> Result<(), Error> {
+    pub async fn set(&mut self, rules: &rules::Rules) -> Result<(), Error> {
         let text = render(rules);
         let before = self.generation()?;
         self.known = None;
@@ -88,10 +88,16 @@ impl Rules {
 
     /// The guard's counters; 0 until rules are set for the first time.
     pub fn counters(&mut self) -> Result<Counters, Error> {
-        Ok(Counters { delivered: self.counter(DELIVERED)?, dropped: self.counter(DROPPED)? })
+        Ok(Counters {
+            delivered: self.counter(CounterName::Delivered)?,
+            dropped: self.counter(CounterName::Dropped)?,
+            mine: self.counter(CounterName::Mine)?,
+            theirs: self.counter(CounterName::Theirs)?,
+        })
     }
 
-    fn counter(&mut self, name: &str) -> Result<Count, Error> {
+    fn counter(&mut self, name: CounterName) -> Result<Count, Error> {
+        let name = name.as_str();
         let mut count = None;
         let result = self.socket.request(
             ACK,

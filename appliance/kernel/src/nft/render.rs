@@ -1,190 +1,129 @@
-//! The ruleset in `nft`'s language. Pure.
-//!
-//! Two promises shape it. *What a fellow director forwarded is served here*: its frames get mark 7 before IPVS looks,
-//! and on output the last word keeps whatever an old IPVS entry would send on. *Nothing is open that the document does
-//! not name*: input drops by default.
-//!
-//! There is no connection tracking anywhere: it costs a director 12–21 % and calls forwarded frames invalid, because it
-//! sees one direction only. So answers to the box's own connections are let in without it: TCP segments other than a
-//! connection's first (a socket that knows nothing of them answers with a reset, as it would behind no filter), UDP only
-//! for sockets bound to an address (a connected one is), ICMP errors and echo replies. IPVS hooks into local input after
-//! the filter (priority 99), so what it is to balance passes by the openings that the plan holds for virtual services.
+//! The packet rules in `nft`'s language, word by word: one line for each rule, one phrase for each condition. Pure; what
+//! the rules are and why is the planner's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
-use std::net::IpAddr;
 
 use halcyon_core::config::Protocol;
 use halcyon_core::config::types::{Cidr, Mac};
-use halcyon_core::plan::FORWARDED;
-use halcyon_core::plan::state::{Accept, Ruleset, Traffic};
+use halcyon_core::plan::rules::{
+    Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Rules, Verdict, flags,
+};
 
 /// The table that holds everything of Halcyon's.
 pub const TABLE: &str = "halcyon";
-/// Counts what fellow directors forwarded and this box serves.
-pub const DELIVERED: &str = "delivered";
-/// Counts what the last word dropped.
-pub const DROPPED: &str = "dropped";
 
 /// The script that replaces all rules of the table in one transaction.
 ///
-/// The table is flushed, not deleted: its counters go on counting.
-pub fn render(rules: &Ruleset) -> String {
+/// The table is flushed, not deleted: its counters go on counting. Chains that are no longer wanted stay, without rules.
+pub fn render(rules: &Rules) -> String {
     let mut script = Script::default();
     script.line(format_args!("add table inet {TABLE}"));
     script.line(format_args!("flush table inet {TABLE}"));
     script.block(format_args!("table inet {TABLE}"), |script| {
-        for counter in [DELIVERED, DROPPED] {
-            script.block(format_args!("counter {counter}"), |_| {});
+        for counter in CounterName::ALL {
+            script.block(format_args!("counter {}", counter.as_str()), |_| {});
         }
-        origin(script, rules);
-        last_word(script, rules);
-        input(script, rules);
+        for Chain { name, base, rules } in &rules.chains {
+            script.block(format_args!("chain {name}"), |script| {
+                if let Some(base) = base {
+                    script.line(hook(*base));
+                }
+                for one in rules {
+                    script.line(rule(one));
+                }
+            });
+        }
     });
     script.text
 }
 
-/// Before IPVS, and before any address translation: which frames came from a fellow director.
-fn origin(script: &mut Script, rules: &Ruleset) {
-    script.block("chain origin", |script| {
-        script.line("type filter hook prerouting priority -150; policy accept;");
-        let mut by_link: BTreeMap<&str, Vec<Mac>> = BTreeMap::new();
-        for (link, mac) in &rules.peers {
-            by_link.entry(link.as_str()).or_default().push(*mac);
+fn hook(Base { hook, priority, policy }: Base) -> String {
+    let hook = match hook {
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Output => "output",
+    };
+    let policy = match policy {
+        Policy::Accept => "accept",
+        Policy::Drop => "drop",
+    };
+    format!("type filter hook {hook} priority {priority}; policy {policy};")
+}
+
+fn rule(rule: &Rule) -> String {
+    let mut words: Vec<String> = rule.conditions.iter().map(condition).collect();
+    words.extend(rule.counter.map(|counter| format!("counter name {}", counter.as_str())));
+    words.extend(rule.mark.as_ref().map(mark));
+    words.extend(rule.verdict.map(verdict));
+    words.join(" ")
+}
+
+fn condition(condition: &Condition) -> String {
+    match condition {
+        Condition::In(link) => format!("iifname \"{link}\""),
+        Condition::InLoopback => "iifname \"lo\"".to_owned(),
+        // As raw bytes of the frame's header: `ether saddr` would add a condition on the type of a device that the
+        // output hook may not have.
+        Condition::SourceMac(macs) => format!("@ll,48,48 {}", list(macs.iter().map(|mac| number(*mac)))),
+        Condition::Source(networks) => address("saddr", networks),
+        Condition::Destination(networks) => address("daddr", networks),
+        Condition::Port(protocol, ports) => format!("{} dport {}", transport(*protocol), list(ports)),
+        Condition::Protocol(number) => format!("meta l4proto {number}"),
+        Condition::TcpFlags { among, are, not } => {
+            let (among, are) = (tcp_flags(*among), tcp_flags(*are));
+            format!("tcp flags & {among} {} {are}", if *not { "!=" } else { "==" })
         }
-        for (link, macs) in by_link {
-            script.line(format_args!("iifname \"{link}\" {} jump forwarded", source(macs)));
+        Condition::Icmp(types) => format!("icmp type {}", list(types)),
+        Condition::Icmp6(types) => format!("icmpv6 type {}", list(types)),
+        Condition::SocketMarked(true) => "socket mark != 0".to_owned(),
+        Condition::SocketMarked(false) => "socket mark 0".to_owned(),
+        Condition::SocketExpects => "socket transparent 0".to_owned(),
+        Condition::UdpSocketBound => "meta l4proto 17 socket wildcard 0".to_owned(),
+    }
+}
+
+fn mark(mark: &Mark) -> String {
+    match mark {
+        Mark::Is(number) => format!("meta mark set {number}"),
+        Mark::ByPort(protocol, marks) => {
+            let marks: Vec<String> = marks.iter().map(|(port, mark)| format!("{port} : {mark}")).collect();
+            format!("meta mark set {} dport map {{ {} }}", transport(*protocol), marks.join(", "))
         }
+    }
+}
+
+fn verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Accept => "accept".to_owned(),
+        Verdict::Drop => "drop".to_owned(),
+        Verdict::Reset => "reject with tcp reset".to_owned(),
+        Verdict::Return => "return".to_owned(),
+        Verdict::Jump(chain) => format!("jump {chain}"),
+    }
+}
+
+fn number(mac: Mac) -> String {
+    mac.0.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn address(side: &str, networks: &BTreeSet<Cidr>) -> String {
+    let ipv6 = networks.first().is_some_and(|network| network.address().is_ipv6());
+    let texts = networks.iter().map(|network| {
+        let address = network.address();
+        if *network == Cidr::host(address) { address.to_string() } else { network.to_string() }
     });
-    script.block("chain forwarded", |script| {
-        from_members(script, rules);
-        guarded(script, rules, &format!("counter name {DELIVERED} meta mark set {FORWARDED}"));
-    });
+    format!("{} {side} {}", if ipv6 { "ip6" } else { "ip" }, list(texts))
 }
 
-/// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its
-/// source.
-fn last_word(script: &mut Script, rules: &Ruleset) {
-    script.block("chain output", |script| {
-        script.line("type filter hook output priority 0; policy accept;");
-        let macs: BTreeSet<Mac> = rules.peers.iter().map(|(_, mac)| *mac).collect();
-        if !macs.is_empty() {
-            script.line(format_args!("{} jump lastword", source(macs)));
-        }
-    });
-    script.block("chain lastword", |script| {
-        from_members(script, rules);
-        guarded(script, rules, &format!("counter name {DROPPED} drop"));
-    });
-}
-
-/// The frame's source MAC, as raw bytes of its header: `ether saddr` would add a condition on the type of a device that
-/// the output hook may not have.
-fn source(macs: impl IntoIterator<Item = Mac>) -> String {
-    let number = |mac: Mac| mac.0.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
-    format!("@ll,48,48 {}", list(macs.into_iter().map(number)))
-}
-
-/// A member that is a client speaks in its own name, and is no director then.
-fn from_members(script: &mut Script, rules: &Ruleset) {
-    let members: BTreeSet<Cidr> = rules.member_addresses.iter().copied().map(Cidr::host).collect();
-    for (family, addresses) in by_family(&members) {
-        script.line(format_args!("{family} saddr {} return", list(addresses)));
+fn tcp_flags(bits: u8) -> String {
+    let known = [(flags::FIN, "fin"), (flags::SYN, "syn"), (flags::RST, "rst"), (flags::ACK, "ack")];
+    let names: Vec<&str> = known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    match names.as_slice() {
+        [] => "0x0".to_owned(),
+        [one] => (*one).to_owned(),
+        several => format!("({})", several.join(" | ")),
     }
-}
-
-fn guarded(script: &mut Script, rules: &Ruleset, verdict: &str) {
-    let mut ports: BTreeMap<(IpAddr, Protocol), Vec<u16>> = BTreeMap::new();
-    for &(address, protocol, port) in &rules.guarded {
-        ports.entry((address, protocol)).or_default().push(port);
-    }
-    for ((address, protocol), ports) in ports {
-        let family = family(address);
-        script.line(format_args!(
-            "{family} daddr {address} {} dport {} {verdict}",
-            transport(protocol),
-            list(ports)
-        ));
-    }
-}
-
-fn input(script: &mut Script, rules: &Ruleset) {
-    script.block("chain input", |script| {
-        script.line("type filter hook input priority 0; policy drop;");
-        script.line("iifname \"lo\" accept");
-        script.line("tcp flags & (fin | syn | rst | ack) != syn accept");
-        script.line("meta l4proto udp socket wildcard 0 accept");
-        script.line(
-            "icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept",
-        );
-        script.line(
-            "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, \
-             echo-reply, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
-        );
-        // IGMP queries: a switch that snoops sends multicast, VRRP's too, only to those who answer them.
-        script.line("ip protocol 2 accept");
-        // A reset tells a check at once; a drop would cost it its timeout.
-        for refused in &rules.refuses {
-            opening(script, refused, "reject with tcp reset");
-        }
-        for accept in &rules.accepts {
-            opening(script, accept, "accept");
-        }
-    });
-}
-
-/// One opening: a line for each address family that it reaches.
-fn opening(script: &mut Script, accept: &Accept, verdict: &str) {
-    let link = accept.link.as_ref().map(|l| format!("iifname \"{l}\" ")).unwrap_or_default();
-    let anywhere = accept.sources.is_empty() && accept.destinations.is_empty();
-    let (sources, destinations) = (by_family(&accept.sources), by_family(&accept.destinations));
-    if anywhere && accept.traffic != Traffic::Ping {
-        script.line(format_args!("{link}{} {verdict}", traffic(accept.traffic, "ip")));
-        return;
-    }
-    for family in ["ip", "ip6"] {
-        let side =
-            |wanted: &BTreeSet<Cidr>, here: &BTreeMap<_, Vec<String>>, word: &str| match here.get(family) {
-                _ if wanted.is_empty() => Some(String::new()),
-                Some(addresses) => Some(format!("{family} {word} {} ", list(addresses))),
-                None => None,
-            };
-        if let Some(from) = side(&accept.sources, &sources, "saddr")
-            && let Some(to) = side(&accept.destinations, &destinations, "daddr")
-        {
-            script.line(format_args!("{link}{from}{to}{} {verdict}", traffic(accept.traffic, family)));
-        }
-    }
-}
-
-fn traffic(traffic: Traffic, family: &str) -> String {
-    match (traffic, family) {
-        (Traffic::Vrrp, _) => "meta l4proto 112".to_owned(),
-        (Traffic::Sync, _) => "udp dport 8848".to_owned(),
-        (Traffic::Ping, "ip6") => "icmpv6 type echo-request".to_owned(),
-        (Traffic::Ping, _) => "icmp type echo-request".to_owned(),
-        (Traffic::Port(protocol, port), _) => format!("{} dport {port}", transport(protocol)),
-    }
-}
-
-/// The networks of each family, without those that lie in another: `nft` refuses overlaps.
-fn by_family(cidrs: &BTreeSet<Cidr>) -> BTreeMap<&'static str, Vec<String>> {
-    let networks: BTreeSet<Cidr> = cidrs.iter().map(|c| c.network()).collect();
-    let mut families: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-    for cidr in &networks {
-        let within = |other: &Cidr| other.prefix() < cidr.prefix() && other.contains(cidr.address());
-        if networks.iter().any(within) {
-            continue;
-        }
-        let address = cidr.address();
-        let text = if *cidr == Cidr::host(address) { address.to_string() } else { cidr.to_string() };
-        families.entry(family(address)).or_default().push(text);
-    }
-    families
-}
-
-fn family(address: IpAddr) -> &'static str {
-    if address.is_ipv4() { "ip" } else { "ip6" }
 }
 
 fn transport(protocol: Protocol) -> &'static str {

@@ -1,55 +1,78 @@
 //! The script as people read it; that the kernel takes it is seen in `tests/live.rs`.
 
-use std::collections::BTreeSet;
-
 use halcyon_core::config::Protocol;
 use halcyon_core::config::types::{Cidr, Mac};
-use halcyon_core::plan::state::{Accept, Traffic};
+use halcyon_core::plan::rules::{Base, Chain, Condition, Hook, Mark, Policy, Rule, Verdict, flags};
 
 use super::*;
 
-fn cidrs(texts: &[&str]) -> BTreeSet<Cidr> {
-    let parse = |text: &&str| {
-        let (address, prefix) = text.split_once('/').unwrap();
-        Cidr::new(address.parse().unwrap(), prefix.parse().unwrap()).unwrap()
+fn cidrs<const N: usize>(texts: [&str; N]) -> std::collections::BTreeSet<Cidr> {
+    texts.into_iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn base(hook: Hook, priority: i32, policy: Policy) -> Option<Base> {
+    Some(Base { hook, priority, policy })
+}
+
+/// Every condition, mark and verdict that there is.
+fn every_word() -> rules::Rules {
+    let lan = || Condition::In("lan".parse().unwrap());
+    let macs = |last: &[u8]| {
+        Condition::SourceMac(last.iter().map(|last| Mac([0x52, 0x54, 0, 0, 0, *last])).collect())
     };
-    texts.iter().map(parse).collect()
-}
-
-fn accept(link: Option<&str>, sources: &[&str], destinations: &[&str], traffic: Traffic) -> Accept {
-    let link = link.map(|l| l.parse().unwrap());
-    Accept { link, sources: cidrs(sources), destinations: cidrs(destinations), traffic }
-}
-
-fn two_directors() -> Ruleset {
-    let tcp = |port| Traffic::Port(Protocol::Tcp, port);
-    Ruleset {
-        accepts: vec![
-            accept(None, &[], &[], Traffic::Ping),
-            accept(None, &[], &["192.0.2.100/32"], tcp(80)),
-            accept(Some("lan"), &["192.0.2.2/32", "192.0.2.3/32"], &[], Traffic::Vrrp),
-            accept(Some("lan"), &["192.0.2.2/32"], &[], Traffic::Sync),
-            accept(None, &["192.0.2.2/32"], &["192.0.2.1/32"], tcp(80)),
-            accept(Some("lan"), &["192.0.2.1/24", "192.0.2.9/32", "2001:db8::/64"], &[], tcp(9780)),
+    let tcp = |ports: &[u16]| Condition::Port(Protocol::Tcp, ports.iter().copied().collect());
+    let vip = || Condition::Destination(cidrs(["192.0.2.100/32"]));
+    let flags = |among, are, not| Condition::TcpFlags { among, are, not };
+    let origin = vec![
+        Rule::when([lan(), macs(&[0x0b, 0x0c])]).then(Verdict::Jump("forwarded")),
+        Rule::when([vip(), tcp(&[80, 443]), flags(flags::SYN | flags::RST, 0, false)])
+            .then(Verdict::Jump("whose")),
+        Rule::when([vip(), tcp(&[80])]).marked(Mark::Is(0x100)),
+    ];
+    let forwarded = vec![
+        Rule::when([macs(&[0x0b]), Condition::Source(cidrs(["192.0.2.1/32", "192.0.2.2/32"]))])
+            .then(Verdict::Return),
+        Rule::when([Condition::Destination(cidrs(["2001:db8::100/128"])), tcp(&[80])])
+            .counted(CounterName::Delivered)
+            .marked(Mark::Is(7))
+            .then(Verdict::Accept),
+    ];
+    let whose = vec![
+        Rule::when([Condition::SocketMarked(true)]).counted(CounterName::Mine).marked(Mark::Is(7)),
+        Rule::when([Condition::SocketMarked(false)]).then(Verdict::Return),
+        Rule::when([Condition::SocketExpects]).then(Verdict::Return),
+        Rule::when([vip()])
+            .counted(CounterName::Theirs)
+            .marked(Mark::ByPort(Protocol::Tcp, [(80, 4096), (443, 4098)].into())),
+    ];
+    let output = vec![Rule::when([macs(&[0x0b])]).counted(CounterName::Dropped).then(Verdict::Drop)];
+    let input = vec![
+        Rule::when([Condition::InLoopback]).then(Verdict::Accept),
+        Rule::when([flags(flags::FIN | flags::SYN | flags::RST | flags::ACK, flags::SYN, true)])
+            .then(Verdict::Accept),
+        Rule::when([Condition::UdpSocketBound]).then(Verdict::Accept),
+        Rule::when([Condition::Icmp([0, 3].into())]).then(Verdict::Accept),
+        Rule::when([Condition::Icmp6([128].into())]).then(Verdict::Accept),
+        Rule::when([lan(), Condition::Source(cidrs(["192.0.2.0/24"])), Condition::Protocol(112)])
+            .then(Verdict::Accept),
+        Rule::when([Condition::Port(Protocol::Udp, [53].into())]).then(Verdict::Accept),
+        Rule::when([Condition::Port(Protocol::Sctp, [99].into())]).then(Verdict::Accept),
+        Rule::when([tcp(&[81])]).then(Verdict::Reset),
+    ];
+    let chain = |name, base, rules| Chain { name, base, rules };
+    rules::Rules {
+        chains: vec![
+            chain("origin", base(Hook::Prerouting, -150, Policy::Accept), origin),
+            chain("forwarded", None, forwarded),
+            chain("whose", None, whose),
+            chain("output", base(Hook::Output, 0, Policy::Accept), output),
+            chain("input", base(Hook::Input, 0, Policy::Drop), input),
         ],
-        refuses: vec![accept(None, &["192.0.2.2/32"], &["192.0.2.1/32"], tcp(80))],
-        guarded: BTreeSet::from([
-            ([192, 0, 2, 100].into(), Protocol::Tcp, 80),
-            ([192, 0, 2, 100].into(), Protocol::Tcp, 443),
-            ([192, 0, 2, 100].into(), Protocol::Udp, 53),
-            ("2001:db8::100".parse().unwrap(), Protocol::Tcp, 80),
-        ]),
-        peers: BTreeSet::from([
-            ("lan".parse().unwrap(), Mac([0x52, 0x54, 0, 0, 0, 0x0b])),
-            ("lan".parse().unwrap(), Mac([0x52, 0x54, 0, 0, 0, 0x0c])),
-            ("back".parse().unwrap(), Mac([0x52, 0x54, 0, 0, 0, 0x1b])),
-        ]),
-        member_addresses: BTreeSet::from([[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]),
     }
 }
 
 #[test]
-fn two_directors_guard_each_other() {
+fn rules_are_written_down_word_by_word() {
     let expected = "\
 add table inet halcyon
 flush table inet halcyon
@@ -58,67 +81,50 @@ table inet halcyon {
     }
     counter dropped {
     }
+    counter mine {
+    }
+    counter theirs {
+    }
     chain origin {
         type filter hook prerouting priority -150; policy accept;
-        iifname \"back\" @ll,48,48 0x52540000001b jump forwarded
         iifname \"lan\" @ll,48,48 { 0x52540000000b, 0x52540000000c } jump forwarded
+        ip daddr 192.0.2.100 tcp dport { 80, 443 } tcp flags & (syn | rst) == 0x0 jump whose
+        ip daddr 192.0.2.100 tcp dport 80 meta mark set 256
     }
     chain forwarded {
-        ip saddr { 192.0.2.1, 192.0.2.2 } return
-        ip daddr 192.0.2.100 tcp dport { 80, 443 } counter name delivered meta mark set 7
-        ip daddr 192.0.2.100 udp dport 53 counter name delivered meta mark set 7
-        ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7
+        @ll,48,48 0x52540000000b ip saddr { 192.0.2.1, 192.0.2.2 } return
+        ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7 accept
+    }
+    chain whose {
+        socket mark != 0 counter name mine meta mark set 7
+        socket mark 0 return
+        socket transparent 0 return
+        ip daddr 192.0.2.100 counter name theirs meta mark set tcp dport map { 80 : 4096, 443 : 4098 }
     }
     chain output {
         type filter hook output priority 0; policy accept;
-        @ll,48,48 { 0x52540000000b, 0x52540000000c, 0x52540000001b } jump lastword
-    }
-    chain lastword {
-        ip saddr { 192.0.2.1, 192.0.2.2 } return
-        ip daddr 192.0.2.100 tcp dport { 80, 443 } counter name dropped drop
-        ip daddr 192.0.2.100 udp dport 53 counter name dropped drop
-        ip6 daddr 2001:db8::100 tcp dport 80 counter name dropped drop
+        @ll,48,48 0x52540000000b counter name dropped drop
     }
     chain input {
         type filter hook input priority 0; policy drop;
         iifname \"lo\" accept
         tcp flags & (fin | syn | rst | ack) != syn accept
-        meta l4proto udp socket wildcard 0 accept
-        icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept
-        icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-reply, \
-nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept
-        ip protocol 2 accept
-        ip saddr 192.0.2.2 ip daddr 192.0.2.1 tcp dport 80 reject with tcp reset
-        icmp type echo-request accept
-        icmpv6 type echo-request accept
-        ip daddr 192.0.2.100 tcp dport 80 accept
-        iifname \"lan\" ip saddr { 192.0.2.2, 192.0.2.3 } meta l4proto 112 accept
-        iifname \"lan\" ip saddr 192.0.2.2 udp dport 8848 accept
-        ip saddr 192.0.2.2 ip daddr 192.0.2.1 tcp dport 80 accept
-        iifname \"lan\" ip saddr 192.0.2.0/24 tcp dport 9780 accept
-        iifname \"lan\" ip6 saddr 2001:db8::/64 tcp dport 9780 accept
+        meta l4proto 17 socket wildcard 0 accept
+        icmp type { 0, 3 } accept
+        icmpv6 type 128 accept
+        iifname \"lan\" ip saddr 192.0.2.0/24 meta l4proto 112 accept
+        udp dport 53 accept
+        sctp dport 99 accept
+        tcp dport 81 reject with tcp reset
     }
 }
 ";
-    assert_eq!(render(&two_directors()), expected);
-}
-
-#[test]
-fn families_that_do_not_meet_open_nothing() {
-    let mut rules = Ruleset::default();
-    let closed = render(&rules);
-    rules.accepts.push(accept(
-        None,
-        &["192.0.2.2/32"],
-        &["2001:db8::1/128"],
-        Traffic::Port(Protocol::Tcp, 80),
-    ));
-    assert_eq!(render(&rules), closed);
+    assert_eq!(render(&every_word()), expected);
 }
 
 #[test]
 fn a_record_is_read_back_and_a_damaged_one_is_no_record() {
-    let text = render(&two_directors());
+    let text = render(&every_word());
     let known = parse_record(&format!("generation 42\n{text}")).unwrap();
     assert_eq!((known.generation, known.text), (42, text));
     for damaged in ["", "generation 42", "generation -1\nx", "42\nx", "generation 4294967296\n"] {
