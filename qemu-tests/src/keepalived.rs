@@ -50,10 +50,11 @@ fn settings(cluster: &Cluster, which: usize, wording: &Wording, extent: Extent) 
     let member = &cluster.members[which];
     let ports: Vec<_> = cluster.services(wording).iter().map(|service| service.port.to_string()).collect();
     format!(
-        "name={} address={}/{prefix} vip={vip} ports='{}'\n{}",
+        "name={} address={}/{prefix} vip={vip} ports='{}' parts={}\n{}",
         member.name,
         member.address,
         ports.join(" "),
+        if extent.director { "" } else { "-P" },
         configuration(cluster, which, wording, extent)
     )
 }

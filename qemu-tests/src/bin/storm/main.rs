@@ -51,6 +51,7 @@ fn run() -> Result<bool> {
         if let Err(error) = setup.measure(&seed, &logs, &mut |found| report.found(setup, found)) {
             report.broke_off(setup, &format!("{error:#}; see {}", logs.display()));
         }
+        report.end(setup);
     }
     print!("{report}");
     std::fs::create_dir_all("build").context("creating build")?;

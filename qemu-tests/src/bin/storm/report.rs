@@ -79,6 +79,22 @@ impl Report {
         }
     }
 
+    /// A walk has come to its end. Where nothing is promised the storm has to show, or this bench shows nothing.
+    pub(crate) fn end(&mut self, setup: &Setup) {
+        for (state, ttl) in [(State::Normal, 64), (State::Ttl255, 255)] {
+            let mut rows = self.rows.iter().filter(|row| row.setup == setup.name && row.state == state);
+            let looped = rows.any(|row| row.cells.iter().all(|cell| cell.crossings >= ttl - 1));
+            if !setup.judged && !looped {
+                self.complain([format!(
+                    "{}, {}: no packet crossed {} times",
+                    setup.name,
+                    state.name(),
+                    ttl - 1
+                )]);
+            }
+        }
+    }
+
     /// A walk came to an early end.
     pub(crate) fn broke_off(&mut self, setup: &Setup, why: &str) {
         self.complain([format!("{}: {why}", setup.name)]);

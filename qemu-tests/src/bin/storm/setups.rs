@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use halcyon_qemu_tests::draw::Wording;
+use halcyon_qemu_tests::draw::{Strategy, Wording};
 use halcyon_qemu_tests::seed::Seed;
 use halcyon_qemu_tests::storm::site::{Make, Site};
 use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
@@ -14,6 +14,7 @@ pub(crate) struct Setup {
     /// As the table and the command line call it.
     pub(crate) name: &'static str,
     pub(crate) make: Make,
+    pub(crate) strategy: Strategy,
     /// How many boxes.
     pub(crate) size: usize,
     /// Healthy boxes are promised equal shares.
@@ -22,11 +23,22 @@ pub(crate) struct Setup {
     pub(crate) judged: bool,
 }
 
+const WEIGHTS: Setup = Setup {
+    name: "weights",
+    make: Make::Halcyon,
+    strategy: Strategy::Weights,
+    size: 2,
+    balanced: true,
+    judged: true,
+};
+
 /// All of them, in the order of the table.
 pub(crate) const SETUPS: &[Setup] = &[
-    Setup { name: "weights", make: Make::Halcyon, size: 2, balanced: true, judged: true },
-    Setup { name: "three", make: Make::Halcyon, size: 3, balanced: true, judged: true },
-    Setup { name: "naive", make: Make::Naive, size: 2, balanced: true, judged: false },
+    WEIGHTS,
+    Setup { name: "standby", strategy: Strategy::STANDBY, ..WEIGHTS },
+    Setup { name: "second-nic", strategy: Strategy::SecondNic { fallback: "lan" }, ..WEIGHTS },
+    Setup { name: "three", size: 3, ..WEIGHTS },
+    Setup { name: "naive", make: Make::Naive, judged: false, ..WEIGHTS },
 ];
 
 impl Setup {
@@ -54,6 +66,12 @@ impl Setup {
             };
         }
         let interval = Duration::from_millis(250);
-        Wording { interval, check_interval: second, check_timeout: second, ..Wording::default() }
+        Wording {
+            interval,
+            strategy: self.strategy,
+            check_interval: second,
+            check_timeout: second,
+            ..Wording::default()
+        }
     }
 }
