@@ -292,7 +292,7 @@ impl Site {
         match self.make {
             Make::Halcyon => Duration::from_secs(5),
             // What fails here fails by being bounced until its time to live is over.
-            Make::Naive => Duration::from_secs(2),
+            Make::Naive => Duration::from_secs(1),
         }
     }
 
