@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use crate::config::{Forwarding, Service};
 
 use super::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
-use super::{Health, Perspective, Plan};
+use super::{Health, Perspective, Plan, ownership};
 
-/// The mark of packets that a fellow director forwarded to this box.
+/// The mark of packets that this box serves, whatever else the table says: those that a fellow director forwarded to it,
+/// and those of its own open connections.
 pub const FORWARDED: u32 = 7;
 
 /// Weight of this box for what a fellow director forwarded to it.
@@ -43,6 +44,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         );
     }
     forwarded(box_, plan);
+    ownership::services(box_, plan);
     synchronise(box_, plan);
 }
 

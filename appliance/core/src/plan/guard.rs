@@ -18,7 +18,7 @@ use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Member, Port, Protocol};
 
 use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
-use super::{FORWARDED, Perspective, Plan, own_addresses};
+use super::{FORWARDED, Perspective, Plan, own_addresses, ownership};
 
 /// Before any other rule could look at the mark, and before IPVS in local input.
 const BEFORE_ALL: i32 = -150;
@@ -47,13 +47,19 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         fellows.push((fellow, macs.into_iter().map(|(_, mac)| mac).collect::<BTreeSet<Mac>>()));
     }
     fellows.retain(|(_, macs)| !macs.is_empty());
-    origin(&services, &fellows, plan);
+    origin(&services, &fellows, ownership::rules(box_), plan);
     last_word(&services, &fellows, plan);
     plan.guarded.services = services;
 }
 
-/// What a fellow director forwarded is marked, so that IPVS serves it here.
-fn origin(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
+/// What a fellow director forwarded is marked, so that IPVS serves it here. The rest is a client's: `asked` are the rules
+/// and chains that tell whose it is.
+fn origin(
+    services: &Services,
+    fellows: &[Fellow<'_>],
+    (asked, led_to): (Vec<Rule>, Vec<Chain>),
+    plan: &mut Plan,
+) {
     let mut by_link: BTreeMap<LinkName, BTreeSet<Mac>> = BTreeMap::new();
     for (link, mac) in &plan.guarded.peers {
         by_link.entry(link.clone()).or_default().insert(*mac);
@@ -63,15 +69,16 @@ fn origin(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
     });
     let base = Base { hook: Hook::Prerouting, priority: BEFORE_ALL, policy: Policy::Accept };
     let chains = &mut plan.state.rules.chains;
-    chains.push(Chain { name: "origin", base: Some(base), rules: from_fellows.collect() });
+    chains.push(Chain { name: "origin", base: Some(base), rules: from_fellows.chain(asked).collect() });
     let mut rules = clients(fellows);
-    rules.extend(ports(services, None).map(|conditions| {
+    rules.extend(ports(services).map(|conditions| {
         Rule::when(conditions)
             .counted(CounterName::Delivered)
             .marked(Mark::Is(FORWARDED))
             .then(Verdict::Accept)
     }));
     chains.push(Chain { name: "forwarded", base: None, rules });
+    chains.extend(led_to);
 }
 
 /// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its source.
@@ -84,7 +91,7 @@ fn last_word(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
     chains.push(Chain { name: "output", base: Some(base), rules });
     let mut rules = clients(fellows);
     rules.extend(
-        ports(services, None)
+        ports(services)
             .map(|conditions| Rule::when(conditions).counted(CounterName::Dropped).then(Verdict::Drop)),
     );
     chains.push(Chain { name: "lastword", base: None, rules });
@@ -109,16 +116,11 @@ fn clients(fellows: &[Fellow<'_>]) -> Vec<Rule> {
     rules
 }
 
-/// Conditions for all ports of each virtual address and protocol: all of them, or one's.
-pub(super) fn ports(
-    services: &Services,
-    only: Option<Protocol>,
-) -> impl Iterator<Item = [Condition; 2]> + use<> {
+/// Conditions for all ports of each virtual address and protocol.
+pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]> + use<> {
     let mut ports: BTreeMap<(IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
     for &(address, protocol, port) in services {
-        if only.is_none_or(|only| protocol == only) {
-            ports.entry((address, protocol)).or_default().insert(port);
-        }
+        ports.entry((address, protocol)).or_default().insert(port);
     }
     ports.into_iter().map(|((address, protocol), ports)| {
         [Condition::Destination([Cidr::host(address)].into()), Condition::Port(protocol, ports)]

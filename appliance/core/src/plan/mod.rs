@@ -4,7 +4,7 @@
 //! [`reconcile`](crate::reconcile)'s business. It never does anything and never remembers.
 //!
 //! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for what keeps packets from looping,
-//! [`filter`] for what may come in, [`rules`] for the form of both.
+//! [`ownership`] for whose an open connection is, [`filter`] for what may come in, [`rules`] for the form of both.
 
 pub mod state;
 pub mod rules;
@@ -12,6 +12,7 @@ pub mod storm;
 mod network;
 mod balancing;
 mod guard;
+mod ownership;
 mod filter;
 mod sysctls;
 #[cfg(test)]

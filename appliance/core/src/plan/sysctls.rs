@@ -25,6 +25,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         set("net/ipv4/vs/expire_quiescent_template", "0", "stickiness outlives a pause of its server");
         set("net/ipv4/vs/sloppy_tcp", "1", "a connection in mid-stream is picked up after a takeover");
         set("net/ipv4/vs/backup_only", "0", "the guard works by origin, not by role");
+        set("net/ipv4/tcp_fwmark_accept", "1", "a socket keeps the mark of its connection's first segment");
         set("net/ipv4/vs/conn_reuse_mode", "1", "a new connection from a used port is scheduled anew");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName};
+use crate::plan::FORWARDED;
 use crate::plan::rules::Rules;
 use crate::plan::state::{Address, AddressRole, Destination, SyncDaemon, SyncRole, Virtual};
 
@@ -109,13 +110,16 @@ impl Op {
         }
     }
 
-    /// Whether others wait for the operation: it is part of the guard that what draws traffic here needs.
+    /// Whether others wait for the operation: it is part of the guard that what draws traffic here needs. The marks that
+    /// tell whose an open connection is are not: without them one is reset, and nothing loops.
     pub fn guards(&self) -> bool {
         match self {
             Self::SetRules(_) => true,
             Self::AddService { service, .. }
             | Self::AddDestination { service, .. }
-            | Self::SetDestination { service, .. } => matches!(service, Virtual::Mark { .. }),
+            | Self::SetDestination { service, .. } => {
+                matches!(service, Virtual::Mark { mark: FORWARDED, .. })
+            }
             Self::SetSysctl { path, .. } => path.ends_with("/arp_ignore") || path.ends_with("/arp_announce"),
             _ => false,
         }

@@ -98,7 +98,10 @@ fn schedule(station: &Station, packet: &Packet, mark: u32) -> Ruling {
         };
         return Ruling::Forward(vec![choice]);
     }
-    let willing = service.destinations.iter().filter(|(_, d)| d.weight > 0);
+    // `fo` takes the highest weight that there is (net/netfilter/ipvs/ip_vs_fo.c); of the others any turn may come.
+    let highest = service.destinations.values().map(|d| d.weight).max().unwrap_or(0);
+    let least = if service.scheduler == "fo" { highest.max(1) } else { 1 };
+    let willing = service.destinations.iter().filter(|(_, d)| d.weight >= least);
     let choices: Vec<Choice> = willing
         .map(|(&server, _)| Choice {
             entry: made(server, persistent),
