@@ -15,7 +15,7 @@ use super::Protocol;
 use super::draft::{self, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, Role};
 pub use super::problem::Problem;
 use super::problem::{Place, Problems, Written};
-use super::types::{LinkName, MemberName};
+use super::types::{Family, LinkName, MemberName};
 
 /// The largest document that is read, in bytes.
 pub const LARGEST: usize = 1 << 20;
@@ -119,6 +119,27 @@ fn addressed(member: &MemberDraft, name: &Written<LinkName>, as_what: &str, prob
             "write a [[member.interface]] section of that name there, or another name here",
         ),
         Lookup::Found(_) | Lookup::Unclear => {}
+    }
+}
+
+/// Tells when `member` has addresses on `name`, and none of `family`.
+fn of_family(
+    member: &MemberDraft,
+    name: &LinkName,
+    family: Family,
+    at: &Place,
+    as_what: &str,
+    problems: &mut Problems,
+) {
+    let Lookup::Found(interface) = member.interface(name) else { return };
+    let own = &interface.addresses;
+    let fits = own.items.iter().any(|address| Family::of(address.value.address()) == family);
+    if !fits && own.complete && !own.items.is_empty() {
+        problems.add(
+            at,
+            format!("{}, {as_what}, has no {family} address on \"{name}\"", member.shown()),
+            format!("write one in {}", interface.at.path),
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 mod sections;
 mod values;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::problem::{Place, Problems, Written};
@@ -136,8 +136,8 @@ pub struct InterfaceDraft {
     pub path: Field<String>,
     /// Optional.
     pub addresses: List<Cidr>,
-    /// Optional.
-    pub gateway: Field<Ipv4Addr>,
+    /// Optional; one of each family.
+    pub gateways: List<IpAddr>,
     /// Optional; bytes.
     pub mtu: Field<u32>,
     /// Optional.
@@ -150,7 +150,7 @@ pub struct RouteDraft {
     /// Required.
     pub to: Field<Cidr>,
     /// Required.
-    pub via: Field<Ipv4Addr>,
+    pub via: Field<IpAddr>,
 }
 
 /// `[[vrrp]]`.
@@ -188,7 +188,7 @@ pub struct ServiceDraft {
     /// Required.
     pub name: Field<ServiceName>,
     /// Required.
-    pub address: Field<Ipv4Addr>,
+    pub address: Field<IpAddr>,
     /// Required.
     pub port: Field<u16>,
     /// Default TCP.
@@ -232,7 +232,7 @@ pub struct ServerDraft {
     /// Either this …
     pub member: Field<MemberName>,
     /// … or this.
-    pub address: Field<Ipv4Addr>,
+    pub address: Field<IpAddr>,
     /// Optional.
     pub port: Field<u16>,
     /// Default 1.

@@ -17,7 +17,7 @@ mod reader;
 mod scalar;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use types::{Cidr, InstanceId, LinkName, Mac, MemberName, Priority, ServerName, ServiceName, Weight};
@@ -116,8 +116,8 @@ pub struct Interface {
     pub port: Port,
     /// Static addresses with their subnets.
     pub addresses: Vec<Cidr>,
-    /// Default gateway.
-    pub gateway: Option<Ipv4Addr>,
+    /// Default gateways, at most one of each family.
+    pub gateways: Vec<IpAddr>,
     /// Bytes; `None`: as the driver has it.
     pub mtu: Option<u32>,
     /// Further routes.

@@ -140,6 +140,20 @@ impl Table<'_, '_> {
         Some(Written { value: default, at: self.place(key) })
     }
 
+    /// Reads a value that may be written alone or as an array of several.
+    pub(super) fn one_or_list<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&DeValue<'_>) -> Result<T, Malformed>,
+    ) -> List<T> {
+        if matches!(self.entries.get(key).map(Spanned::get_ref), Some(DeValue::Array(_))) {
+            return self.list(key, read);
+        }
+        let one = self.read(key, read);
+        let complete = one.is_some() || !self.entries.contains_key(key);
+        List { items: one.into_iter().collect(), complete }
+    }
+
     /// Reads the elements of an array; wrong ones are told and left out. A missing key is an empty array.
     pub(super) fn list<T>(
         &mut self,

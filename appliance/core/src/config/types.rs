@@ -64,6 +64,11 @@ impl Cidr {
         Self { address, prefix: self.prefix }
     }
 
+    /// All addresses of its family: `0.0.0.0/0` or `::/0`.
+    pub fn everything(self) -> Self {
+        Self { address: self.address, prefix: 0 }.network()
+    }
+
     /// Whether `other` lies in this subnet.
     pub fn contains(self, other: IpAddr) -> bool {
         self.address.is_ipv4() == other.is_ipv4()

@@ -20,9 +20,9 @@ fn own(box_: &Perspective<'_>, plan: &mut Plan) {
             plan.state.addresses.insert(Address { link: Some(name.clone()), cidr, role: AddressRole::Own });
             plan.because(format!("address {cidr} on {name}"), format!("{}'s own", box_.me.name));
         }
-        if let Some(gateway) = interface.gateway {
-            let to = Cidr::new([0, 0, 0, 0].into(), 0).expect("0 bits fit into any address");
-            plan.state.routes.insert(Route { to, via: gateway.into(), link: name.clone() });
+        for &gateway in &interface.gateways {
+            let to = Cidr::host(gateway).everything();
+            plan.state.routes.insert(Route { to, via: gateway, link: name.clone() });
             plan.because(format!("route {to} via {gateway}"), format!("gateway of {name}"));
         }
         for route in &interface.routes {

@@ -2,13 +2,13 @@
 //! routes that can work.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::Once;
 use crate::config::address::{is_broadcast, is_network};
 use crate::config::draft::{Draft, InterfaceDraft, MemberDraft};
 use crate::config::problem::{Problems, Written};
-use crate::config::types::{Cidr, LinkName};
+use crate::config::types::{Cidr, Family, LinkName};
 
 pub(super) fn check(draft: &Draft, problems: &mut Problems) {
     unique(draft, problems);
@@ -114,21 +114,25 @@ fn subnets_apart(member: &MemberDraft, problems: &mut Problems) {
     }
 }
 
+/// One for each family.
 fn one_gateway(member: &MemberDraft, problems: &mut Problems) {
-    let mut gateways = member.interfaces.iter().filter_map(|interface| interface.gateway.as_ref());
-    let Some(first) = gateways.next() else { return };
-    for further in gateways {
-        problems.add(
-            &further.at,
-            format!("{} is a second default gateway beside {}", further.value, first.at.path),
-            "keep one, and write routes = [{ to = …, via = … }] for what goes elsewhere",
-        );
+    for ipv4 in [true, false] {
+        let gateways = member.interfaces.iter().flat_map(|interface| &interface.gateways.items);
+        let mut gateways = gateways.filter(|gateway| gateway.value.is_ipv4() == ipv4);
+        let Some(first) = gateways.next() else { continue };
+        for further in gateways {
+            problems.add(
+                &further.at,
+                format!("{} is a second default gateway beside {}", further.value, first.at.path),
+                "keep one, and write routes = [{ to = …, via = … }] for what goes elsewhere",
+            );
+        }
     }
 }
 
 /// Gateways and the next hops of routes must be neighbours.
 fn next_hops(interface: &InterfaceDraft, problems: &mut Problems) {
-    if let Some(gateway) = &interface.gateway {
+    for gateway in &interface.gateways.items {
         neighbour(interface, gateway, problems);
     }
     let mut destinations = Once::new();
@@ -138,6 +142,12 @@ fn next_hops(interface: &InterfaceDraft, problems: &mut Problems) {
         }
         let Some(to) = &route.to else { continue };
         destinations.take(to.value, &to.at, "keep one of them", problems);
+        if let Some(via) =
+            route.via.as_ref().filter(|via| via.value.is_ipv4() != to.value.address().is_ipv4())
+        {
+            let what = format!("{} and {} are of different families", via.value, to.value);
+            problems.add(&via.at, what, "write a router's address of the destination's family");
+        }
         if to.value.prefix() == 0 {
             problems.add(&to.at, "is the default route", "write gateway = \"…\" instead");
         }
@@ -147,17 +157,22 @@ fn next_hops(interface: &InterfaceDraft, problems: &mut Problems) {
     }
 }
 
-fn neighbour(interface: &InterfaceDraft, hop: &Written<Ipv4Addr>, problems: &mut Problems) {
-    let address = IpAddr::V4(hop.value);
+fn neighbour(interface: &InterfaceDraft, hop: &Written<IpAddr>, problems: &mut Problems) {
+    let address = hop.value;
+    // A link-local router is a neighbour on whatever link it is named for, and IPv6's usual one.
+    if matches!(address, IpAddr::V6(router) if router.is_unicast_link_local()) {
+        return;
+    }
     let subnets: Vec<Cidr> = interface.addresses.items.iter().map(|own| own.value).collect();
     let what = if subnets.iter().any(|own| own.address() == address) {
         "is this interface's own address".to_owned()
     } else if subnets.iter().any(|own| is_network(*own, hop.value) || is_broadcast(*own, hop.value)) {
         "is the network's own or its broadcast address".to_owned()
     } else if interface.addresses.complete && !subnets.iter().any(|own| own.contains(address)) {
-        match subnets.first() {
+        match subnets.iter().find(|own| own.address().is_ipv4() == address.is_ipv4()) {
             Some(own) => format!("lies outside {}", own.network()),
-            None => "cannot be reached: the interface has no address".to_owned(),
+            None if subnets.is_empty() => "cannot be reached: the interface has no address".to_owned(),
+            None => format!("cannot be reached: the interface has no {} address", Family::of(address)),
         }
     } else {
         return;

@@ -2,7 +2,7 @@
 //! for its name. Decides nothing else; [`check`](super::check) has told every gap before.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::services::router_of;
@@ -67,15 +67,13 @@ fn interface(written: &InterfaceDraft) -> Option<(LinkName, Interface)> {
     let routes: Option<_> = written
         .routes
         .iter()
-        .map(|route| {
-            Some(StaticRoute { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value.into() })
-        })
+        .map(|route| Some(StaticRoute { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value }))
         .collect();
     let interface = Interface {
         name: name.clone(),
         port,
         addresses: written.addresses.items.iter().map(|address| address.value).collect(),
-        gateway: written.gateway.as_ref().map(|gateway| gateway.value),
+        gateways: written.gateways.items.iter().map(|gateway| gateway.value).collect(),
         mtu: written.mtu.as_ref().map(|mtu| mtu.value),
         routes: routes?,
     };
@@ -128,7 +126,7 @@ fn service(draft: &Draft, written: &ServiceDraft) -> Option<(crate::config::type
         written.servers.iter().map(|one| server(draft, one, &segment.value, address, port)).collect();
     let service = Service {
         name: name.clone(),
-        address: address.into(),
+        address,
         port,
         protocol,
         forwarding: written.forwarding.as_ref()?.value,
@@ -156,13 +154,13 @@ fn server(
     draft: &Draft,
     written: &ServerDraft,
     segment: &LinkName,
-    virtual_address: Ipv4Addr,
+    virtual_address: IpAddr,
     port: u16,
 ) -> Option<(ServerName, Server)> {
     let member = written.member.as_ref().map(|name| name.value.clone());
     let address: IpAddr = match (&member, &written.address) {
         (Some(name), None) => member_address(draft, name, segment, virtual_address)?,
-        (None, Some(address)) => address.value.into(),
+        (None, Some(address)) => address.value,
         _ => return None,
     };
     let name = ServerName(member.as_ref().map_or_else(|| address.to_string(), ToString::to_string));
@@ -172,11 +170,13 @@ fn server(
     Some((name.clone(), Server { name, member, address, forward, port, weight }))
 }
 
-/// Where a member is reached on a segment: at its first address in the virtual address's subnet, else at its first.
-fn member_address(draft: &Draft, name: &MemberName, segment: &LinkName, near: Ipv4Addr) -> Option<IpAddr> {
+/// Where a member is reached on a segment: at its first address in the virtual address's subnet, else at its
+/// first of that family.
+fn member_address(draft: &Draft, name: &MemberName, segment: &LinkName, near: IpAddr) -> Option<IpAddr> {
     let Lookup::Found(member) = draft.member(name) else { return None };
     let Lookup::Found(interface) = member.interface(segment) else { return None };
     let addresses = &interface.addresses.items;
-    let chosen = addresses.iter().find(|own| own.value.contains(near.into())).or(addresses.first())?;
-    Some(chosen.value.address())
+    let chosen = addresses.iter().find(|own| own.value.contains(near));
+    let of_its_family = || addresses.iter().find(|own| own.value.address().is_ipv4() == near.is_ipv4());
+    Some(chosen.or_else(of_its_family)?.value.address())
 }

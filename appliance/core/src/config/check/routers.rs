@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Lookup, Once, addressed};
+use super::{Lookup, Once, addressed, of_family};
 use crate::config::VrrpVersion;
 use crate::config::address::{is_broadcast, is_network};
 use crate::config::draft::{Draft, MemberDraft, Role, VrrpDraft};
 use crate::config::duration::render;
 use crate::config::problem::{Place, Problems};
-use crate::config::types::{Cidr, InstanceId, LinkName};
+use crate::config::types::{Cidr, Family, InstanceId, LinkName};
 
 pub(super) fn check(draft: &Draft, problems: &mut Problems) {
     let own = own_addresses(draft);
@@ -19,7 +19,12 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
     for router in &draft.vrrp {
         if let (Some(vrid), Some(interface)) = (&router.id, &router.interface) {
             let id = InstanceId { interface: interface.value.clone(), vrid: vrid.value };
-            ids.take(id, &vrid.at, "give each virtual router on an interface an id of its own", problems);
+            ids.take(
+                id,
+                &vrid.at,
+                "give each virtual router on an interface an id of its own, whatever its family",
+                problems,
+            );
         }
         for address in &router.addresses.items {
             let fix = "write each virtual address once";
@@ -27,6 +32,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
         }
         on_every_director(draft, router, problems);
         virtual_addresses(draft, router, &own, problems);
+        one_family(router, problems);
         priorities(draft, router, problems);
         timing(router, problems);
         version(router, problems);
@@ -50,12 +56,54 @@ fn on_every_director(draft: &Draft, router: &VrrpDraft, problems: &mut Problems)
     if let Some(name) = &router.interface {
         for member in directors(draft) {
             addressed(member, name, "a director", problems);
+            if let Some(first) = router.addresses.items.first() {
+                let family = Family::of(first.value.address());
+                of_family(member, &name.value, family, &first.at, "a director", problems);
+            }
         }
     }
     let roles_known = !draft.members.is_empty()
         && draft.members.iter().all(|m| m.roles.complete && !m.roles.items.is_empty());
     if roles_known && directors(draft).next().is_none() {
         problems.add(&router.at, "no member is a director", "write \"director\" among a member's roles");
+    }
+}
+
+/// IPv6 addresses that an advertisement can list without being fragmented at an MTU of 1500 bytes, behind 40 of IPv6
+/// and 8 of VRRP.
+const MOST_IPV6: usize = (1_500 - 40 - 8) / 16;
+
+/// A virtual router speaks one family and holds addresses of no other (RFC 9568 §1.1). Over IPv6 there is version 3 only,
+/// with one way to compute the checksum. RFC 9568 §5.2.9 wants a link-local address first in the list; here one may be
+/// left out, since only a router that hosts use as their gateway needs it.
+fn one_family(router: &VrrpDraft, problems: &mut Problems) {
+    let Some(first) = router.addresses.items.first() else { return };
+    let family = Family::of(first.value.address());
+    for other in router.addresses.items.iter().filter(|other| Family::of(other.value.address()) != family) {
+        problems.add(
+            &other.at,
+            format!("{} is not an {family} address as {} is", other.value.address(), first.value.address()),
+            "write a [[vrrp]] section of its own for each family",
+        );
+    }
+    if family == Family::Ipv4 {
+        return;
+    }
+    let link_local = |address: IpAddr| matches!(address, IpAddr::V6(a) if a.is_unicast_link_local());
+    for late in router.addresses.items.iter().skip(1).filter(|late| link_local(late.value.address())) {
+        let what = format!("{} is link-local and not the first", late.value.address());
+        problems.add(&late.at, what, "write it first, or leave it out");
+    }
+    if let Some(extra) = router.addresses.items.get(MOST_IPV6) {
+        let what = format!("is the {}th; an advertisement with it does not fit into a frame", MOST_IPV6 + 1);
+        problems.add(&extra.at, what, "write a further [[vrrp]] section");
+    }
+    if let Some(version) = router.version.as_ref().filter(|version| version.value == VrrpVersion::V2) {
+        problems.add(&version.at, "VRRP version 2 knows no IPv6", "write version = 3");
+    }
+    if let Some(pseudo) = router.pseudo_header.as_ref().filter(|pseudo| pseudo.value) {
+        let what = "over IPv6 the checksum always has a pseudo-header";
+        problems.add(&pseudo.at, what, "remove it");
     }
 }
 
@@ -70,8 +118,8 @@ fn virtual_addresses(
         problems.add(&extra.at, "is the 256th of this virtual router", "write a further [[vrrp]] section");
     }
     for address in &router.addresses.items {
-        let IpAddr::V4(bare) = address.value.address() else { continue };
-        if let Some(place) = own.get(&address.value.address()) {
+        let bare = address.value.address();
+        if let Some(place) = own.get(&bare) {
             problems.add(
                 &address.at,
                 format!("{bare} is a member's own address, at {}", place.path),
@@ -79,7 +127,7 @@ fn virtual_addresses(
             );
         }
         let gateway_of = directors(draft).find(|member| {
-            let mut gateways = member.interfaces.iter().filter_map(|interface| interface.gateway.as_ref());
+            let mut gateways = member.interfaces.iter().flat_map(|interface| &interface.gateways.items);
             gateways.any(|gateway| gateway.value == bare)
         });
         if let Some(member) = gateway_of {

@@ -1,14 +1,14 @@
 //! What `[[service]]` sections may say: about each other, about the virtual routers that hold their addresses and about
 //! the members and other boxes that serve them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Lookup, Once, addressed};
+use super::{Lookup, Once, addressed, of_family};
 use crate::config::draft::{CheckDraft, Draft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::duration::render;
 use crate::config::problem::{Problems, Written};
-use crate::config::types::LinkName;
+use crate::config::types::{Family, LinkName};
 use crate::config::{CheckKind, Protocol};
 
 /// ipvsadm's own limit of a persistence timeout.
@@ -28,7 +28,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
         if let (Some(address), Some(port), Some(protocol)) =
             (&service.address, &service.port, &service.protocol)
         {
-            let socket = format!("{} {}:{}", protocol.value, address.value, port.value);
+            let socket = format!("{} {}", protocol.value, SocketAddr::new(address.value, port.value));
             sockets.take(socket, &port.at, "write each address, port and protocol in one service", problems);
         }
         persistence(service, problems);
@@ -38,11 +38,8 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
 }
 
 /// The virtual router that holds an address.
-pub(super) fn router_of(draft: &Draft, address: Ipv4Addr) -> Option<&VrrpDraft> {
-    draft
-        .vrrp
-        .iter()
-        .find(|router| router.addresses.items.iter().any(|own| own.value.address() == IpAddr::V4(address)))
+pub(super) fn router_of(draft: &Draft, address: IpAddr) -> Option<&VrrpDraft> {
+    draft.vrrp.iter().find(|router| router.addresses.items.iter().any(|own| own.value.address() == address))
 }
 
 fn persistence(service: &ServiceDraft, problems: &mut Problems) {
@@ -102,7 +99,7 @@ fn servers(draft: &Draft, service: &ServiceDraft, problems: &mut Problems) {
     for server in &service.servers {
         if let Some(member) = &server.member {
             seen.take(member.value.to_string(), &member.at, "write each server once", problems);
-            member_server(draft, member, segment, problems);
+            member_server(draft, member, service.address.as_ref(), segment, problems);
         }
         if let Some(address) = &server.address {
             seen.take(address.value.to_string(), &address.at, "write each server once", problems);
@@ -144,6 +141,7 @@ fn segment<'d>(
 fn member_server(
     draft: &Draft,
     name: &Written<crate::config::types::MemberName>,
+    address: Option<&Written<IpAddr>>,
     segment: Option<&Written<LinkName>>,
     problems: &mut Problems,
 ) {
@@ -168,16 +166,19 @@ fn member_server(
             "a real server",
             problems,
         );
+        if let Some(address) = address {
+            of_family(member, &segment.value, Family::of(address.value), &name.at, "a real server", problems);
+        }
     }
 }
 
 fn foreign_server(
     draft: &Draft,
-    server: &Written<Ipv4Addr>,
+    server: &Written<IpAddr>,
     segment: Option<&Written<LinkName>>,
     problems: &mut Problems,
 ) {
-    let address = IpAddr::V4(server.value);
+    let address = server.value;
     if router_of(draft, server.value).is_some() {
         problems.add(
             &server.at,

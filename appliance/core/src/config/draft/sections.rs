@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::values::{
-    bus_address, host, host_with_prefix, link_name, member_name, password, port, port_mac, printable,
-    priority, schema, subnet,
+    bus_address, host, host_with_prefix, link_name, member_name, own_with_prefix, password, port, port_mac,
+    printable, priority, reachable, schema, subnet,
 };
 use super::{
     CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, ProbeDraft, Role, RouteDraft,
@@ -102,8 +102,8 @@ fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
         name: table.read("name", link_name),
         mac: table.read("mac", port_mac),
         path: table.read("path", bus_address),
-        addresses: table.list("addresses", host_with_prefix),
-        gateway: table.read("gateway", host),
+        addresses: table.list("addresses", own_with_prefix),
+        gateways: table.one_or_list("gateway", host),
         // IPv4's least (RFC 791 §3.2) to the largest datagram.
         mtu: table.read("mtu", |value| number(value, 576, 65_535)),
         routes: table.tables("routes", |table| {
@@ -150,7 +150,7 @@ fn service(table: &mut Table<'_, '_>) -> ServiceDraft {
     ServiceDraft {
         at: table.at(),
         name: table.read("name", parsed),
-        address: table.read("address", host),
+        address: table.read("address", reachable),
         port: table.read("port", port),
         protocol: table.read_or("protocol", Protocol::Tcp, |value| {
             one_of(value, &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)], &["sctp"])
@@ -187,7 +187,7 @@ fn server(table: &mut Table<'_, '_>) -> ServerDraft {
     ServerDraft {
         at: table.at(),
         member: table.read("member", member_name),
-        address: table.read("address", host),
+        address: table.read("address", reachable),
         port: table.read("port", port),
         weight: table.read_or("weight", Weight(1), |value| number(value, 0, u16::MAX).map(Weight)),
     }

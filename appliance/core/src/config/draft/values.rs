@@ -3,7 +3,9 @@
 
 use toml::de::DeValue;
 
-pub(super) use crate::config::address::{host, host_with_prefix, port_mac, subnet};
+pub(super) use crate::config::address::{
+    host, host_with_prefix, own_with_prefix, port_mac, reachable, subnet,
+};
 use crate::config::problem::quoted;
 use crate::config::scalar::{number, parsed, text};
 use crate::config::types::{LinkName, Malformed, MemberName, Priority};
