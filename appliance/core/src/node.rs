@@ -401,6 +401,16 @@ mod tests {
     }
 
     #[test]
+    fn over_ipv6_a_silent_master_is_known_by_its_link_local_address() {
+        let mut node = castor();
+        answer(&mut node, &BOTH, at(1));
+        let id = instance(&node);
+        let silent = "fe80::5054:ff:fe00:b".parse().ok();
+        node.handle(Event::Vrrp { id, state: VrrpState::Master, silent }, at(1000));
+        assert_eq!(in_table(&node), ["192.168.0.236"], "pollux has that MAC");
+    }
+
+    #[test]
     fn a_master_that_left_in_order_is_checked_at_once_and_stays_in_until_that_fails() {
         for (alive, expected) in [(&BOTH[..], 2), (&["castor"][..], 1)] {
             let mut node = castor();

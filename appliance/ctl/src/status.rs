@@ -57,14 +57,20 @@ fn lines(status: &Status) -> Vec<String> {
     }
     for service in &status.services {
         lines.push(format!(
-            "service {}: {} {}:{}, {}",
-            service.name, service.protocol, service.address, service.port, service.scheduler
+            "service {}: {} {}, {}",
+            service.name,
+            service.protocol,
+            endpoint(&service.address, service.port),
+            service.scheduler
         ));
         for server in &service.servers {
             let why = server.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             lines.push(format!(
-                "  {} at {}:{}, weight {}, {}{why}",
-                server.name, server.address, server.port, server.weight, server.health
+                "  {} at {}, weight {}, {}{why}",
+                server.name,
+                endpoint(&server.address, server.port),
+                server.weight,
+                server.health
             ));
         }
     }
@@ -83,6 +89,11 @@ fn lines(status: &Status) -> Vec<String> {
     });
     lines.extend(status.unmet.iter().map(|sentence| format!("  {sentence}")));
     lines
+}
+
+/// Address and port as they are written together: an IPv6 address in brackets (RFC 3986 §3.2.2).
+fn endpoint(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
 fn word(state: VrrpState) -> &'static str {

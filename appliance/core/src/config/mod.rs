@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use types::{Cidr, InstanceId, LinkName, Mac, MemberName, Priority, ServerName, ServiceName, Weight};
+use types::{Cidr, Family, InstanceId, LinkName, Mac, MemberName, Priority, ServerName, ServiceName, Weight};
 
 /// A checked cluster document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,6 +276,13 @@ pub struct Observe {
     pub port: u16,
     /// Who may ask; empty: the interface's own subnets.
     pub allow: Vec<Cidr>,
+}
+
+impl VrrpInstance {
+    /// The family of its virtual addresses; checked documents mix none.
+    pub fn family(&self) -> Family {
+        self.addresses.first().map_or(Family::Ipv4, |first| Family::of(first.address()))
+    }
 }
 
 impl Config {

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::config::{Forwarding, Service};
+use crate::config::{Forwarding, Member, Service};
 
 use super::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
 use super::{Health, Perspective, Plan, ownership};
@@ -113,6 +113,17 @@ fn synchronise(box_: &Perspective<'_>, plan: &mut Plan) {
         return;
     }
     let link = box_.config.cluster.sync_interface.as_ref().unwrap_or(&first.id.interface);
+    let speaks_ipv4 = |member: &Member| {
+        let addresses = member.interfaces.get(link).map(|interface| interface.addresses.as_slice());
+        addresses.unwrap_or_default().iter().any(|own| own.address().is_ipv4())
+    };
+    if !speaks_ipv4(box_.me) || !box_.fellow_directors().all(speaks_ipv4) {
+        plan.because(
+            format!("no synchronisation on {link}"),
+            "it is spoken over IPv4, and not every director has an IPv4 address there",
+        );
+        return;
+    }
     // The VRID tells the clusters of a segment apart already, and both number spaces are 1..=255.
     let daemon = SyncDaemon { link: link.clone(), id: first.id.vrid.get() };
     for role in [SyncRole::Master, SyncRole::Backup] {

@@ -10,10 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::config::Protocol;
-use crate::config::types::{Cidr, LinkName};
+use crate::config::types::{Cidr, Family, LinkName};
 use crate::sync::roll_call;
+use crate::vrrp::wire::GROUP6;
 
 use super::rules::{Base, Chain, Condition, Hook, Policy, Rule, Verdict, flags};
 use super::{Perspective, Plan, own_addresses};
@@ -29,10 +31,14 @@ const ICMP_ANSWERS: [u8; 4] = [0, 3, 11, 12];
 /// Echo request (RFC 792).
 const ICMP_PING: u8 = 8;
 /// Destination unreachable, packet too big, time exceeded, parameter problem, echo reply (RFC 4443); multicast listener
-/// query (RFC 2710); router advertisement, neighbour solicitation and advertisement (RFC 4861).
-const ICMP6_ANSWERS: [u8; 9] = [1, 2, 3, 4, 129, 130, 134, 135, 136];
+/// query (RFC 2710); neighbour solicitation and advertisement (RFC 4861). No router advertisement: addresses and
+/// gateways are the document's word, and whoever can send one must not give this box others.
+const ICMP6_ANSWERS: [u8; 8] = [1, 2, 3, 4, 129, 130, 135, 136];
 /// Echo request (RFC 4443).
 const ICMP6_PING: u8 = 128;
+
+/// The first of the link-local addresses, fe80::/10 (RFC 4291 §2.5.6).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// One opening in the input filter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +93,25 @@ fn from_fellows(box_: &Perspective<'_>, plan: &Plan, openings: &mut BTreeSet<Ope
         return;
     }
     let mine: BTreeSet<Cidr> = own_addresses(box_.me).map(Cidr::host).collect();
+    for instance in box_.instances() {
+        let link = Some(instance.id.interface.clone());
+        openings.insert(match instance.family() {
+            Family::Ipv4 => Opening {
+                link,
+                sources: directors.iter().copied().filter(|own| own.address().is_ipv4()).collect(),
+                destinations: BTreeSet::new(),
+                traffic: Traffic::Vrrp,
+            },
+            // They come from the fellows' link-local addresses, which the document does not name. No such packet comes
+            // through a router, and one with another hop limit than 255 is refused where it is read.
+            Family::Ipv6 => Opening {
+                link,
+                sources: BTreeSet::from([Cidr::new(LINK_LOCAL.into(), 10).expect("10 bits of 128")]),
+                destinations: BTreeSet::from([Cidr::host(GROUP6.into())]),
+                traffic: Traffic::Vrrp,
+            },
+        });
+    }
     let mut open = |link: &LinkName, destinations: &BTreeSet<Cidr>, traffic| {
         openings.insert(Opening {
             link: Some(link.clone()),
@@ -95,9 +120,6 @@ fn from_fellows(box_: &Perspective<'_>, plan: &Plan, openings: &mut BTreeSet<Ope
             traffic,
         });
     };
-    for instance in box_.instances() {
-        open(&instance.id.interface, &BTreeSet::new(), Traffic::Vrrp);
-    }
     for daemon in plan.state.sync.values() {
         open(&daemon.link, &BTreeSet::new(), Traffic::Sync);
         open(&daemon.link, &mine, Traffic::Port(Protocol::Udp, roll_call::PORT));

@@ -14,6 +14,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     );
     set("net/ipv4/conf/all/rp_filter", "0", "a real server answers for an address of the loopback");
     set("net/ipv4/ip_forward", "0", "direct routing forwards without being a router");
+    set("net/ipv6/conf/all/forwarding", "0", "direct routing forwards without being a router");
     if box_.me.real_server {
         for link in ["all", "lo"] {
             set(&format!("net/ipv4/conf/{link}/arp_ignore"), "1", "only the master answers ARP for a VIP");

@@ -238,3 +238,50 @@ fn a_leaving_box_refuses_its_fellows_checks_and_serves_on() {
     assert_eq!((resets(&before), resets(&after)), (0, 1));
     assert_eq!(after.state.services, before.state.services);
 }
+
+/// The example with its virtual router, service and members in IPv6, the members in IPv4, too.
+fn ipv6_pair() -> Config {
+    let document = PAIR
+        .replace("[\"192.168.0.236/24\"]", "[\"192.168.0.236/24\", \"fd00::236/64\"]")
+        .replace("[\"192.168.0.238/24\"]", "[\"192.168.0.238/24\", \"fd00::238/64\"]")
+        .replace("gateway = \"192.168.0.1\"", "gateway = [\"192.168.0.1\", \"fe80::1\"]")
+        .replace("[\"192.168.0.239/24\"]", "[\"fd00::239/64\"]")
+        .replace("address = \"192.168.0.239\"", "address = \"fd00::239\"");
+    check(&document).expect("IPv6 is as good")
+}
+
+#[test]
+fn a_service_over_ipv6_is_planned_as_one_over_ipv4() {
+    let config = ipv6_pair();
+    let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Master));
+    let state = plan.state;
+    let service = Virtual::Address { protocol: Protocol::Tcp, address: ip("fd00::239"), port: 8898 };
+    let servers: Vec<IpAddr> = state.services[&service].destinations.keys().map(|server| server.0).collect();
+    assert_eq!(servers, [ip("fd00::236"), ip("fd00::238")], "a member is reached in the service's family");
+    let forwarded = &state.services[&Virtual::Mark { mark: FORWARDED, ipv6: true }].destinations;
+    assert_eq!(forwarded[&(ip("fd00::236"), 0)].weight, 100);
+    assert_eq!(forwarded[&(ip("fd00::238"), 0)].weight, 0);
+    let vip = Cidr::host(ip("fd00::239"));
+    assert!(state.addresses.contains(&Address { link: None, cidr: vip, role: AddressRole::Served }));
+    assert!(state.addresses.iter().any(|a| a.cidr == vip && a.role == AddressRole::Virtual));
+    let routes: Vec<String> =
+        state.routes.iter().map(|route| format!("{} via {}", route.to, route.via)).collect();
+    assert_eq!(routes, ["0.0.0.0/0 via 192.168.0.1", "::/0 via fe80::1"]);
+    let filter: Vec<&str> = plan.reasons.iter().map(|reason| reason.item.as_str()).collect();
+    assert!(filter.contains(&"input filter: VRRP on lan from fe80::/10 to ff02::12/128"), "{filter:?}");
+    assert!(filter.contains(&"input filter: tcp 8898 to fd00::239/128"), "{filter:?}");
+}
+
+#[test]
+fn directors_without_an_ipv4_address_do_without_synchronisation() {
+    let document = PAIR
+        .replace("192.168.0.236/24", "fd00::236/64")
+        .replace("192.168.0.238/24", "fd00::238/64")
+        .replace("gateway = \"192.168.0.1\"", "gateway = \"fd00::1\"")
+        .replace("[\"192.168.0.239/24\"]", "[\"fd00::239/64\"]")
+        .replace("address = \"192.168.0.239\"", "address = \"fd00::239\"");
+    let config = check(&document).expect("IPv6 alone is enough");
+    let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup));
+    assert!(plan.state.sync.is_empty());
+    assert!(plan.reasons.iter().any(|reason| reason.item == "no synchronisation on lan"));
+}
