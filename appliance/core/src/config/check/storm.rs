@@ -149,7 +149,7 @@ fn segment(draft: &Draft, name: &Written<LinkName>, problems: &mut Problems) {
         return;
     }
     let addresses = draft.services.iter().filter_map(|service| service.address.as_ref());
-    let families: BTreeSet<bool> = addresses.map(|at| IpAddr::from(at.value).is_ipv4()).collect();
+    let families: BTreeSet<bool> = addresses.map(|at| at.value.is_ipv4()).collect();
     for ipv4 in families.into_iter().filter(|ipv4| common_subnet(draft, &name.value, *ipv4).is_none()) {
         let family = if ipv4 { 4 } else { 6 };
         problems.add(
