@@ -360,12 +360,37 @@ impl Supervisor {
             .filter(|slot| !slot.released)
             .map(|slot| slot.unit.family().to_owned())
             .collect();
-        for (name, slot) in &mut self.slots {
-            if slot.state == State::Waiting && slot.unit.after.is_disjoint(&held_up) {
-                slot.state = State::Starting;
-                self.commands.push_back(Command::Start { unit: name.clone() });
+        // A start takes tens of milliseconds on a slow machine; what the box cannot be without goes first.
+        let urgent = self.urgent();
+        for turn in [true, false] {
+            for (name, slot) in &mut self.slots {
+                let its_turn = urgent.contains(slot.unit.family()) == turn;
+                if its_turn && slot.state == State::Waiting && slot.unit.after.is_disjoint(&held_up) {
+                    slot.state = State::Starting;
+                    self.commands.push_back(Command::Start { unit: name.clone() });
+                }
             }
         }
+    }
+
+    /// The critical units, and those that they come after.
+    fn urgent(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<String> = self
+            .slots
+            .values()
+            .filter(|slot| slot.unit.critical)
+            .map(|s| s.unit.family().to_owned())
+            .collect();
+        while let Some(name) = open.pop() {
+            let units = self.slots.values().filter(|slot| slot.unit.family() == name);
+            open.extend(
+                units.flat_map(|slot| slot.unit.after.iter().map(|before| family(before).to_owned())),
+            );
+            open.retain(|before| !found.contains(before) && *before != name);
+            found.insert(name);
+        }
+        found
     }
 
     fn stop_what_may(&mut self, over_time: bool, now: Moment) {

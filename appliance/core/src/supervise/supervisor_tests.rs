@@ -53,6 +53,14 @@ fn a_unit_waits_for_the_readiness_of_those_it_names() {
 }
 
 #[test]
+fn what_the_box_cannot_be_without_starts_before_others_that_may_start_too() {
+    let mut engine = unit("engine", &["devices"]);
+    engine.critical = true;
+    let units = vec![unit("agent", &[]), unit("devices", &["logd"]), engine, unit("logd", &[])];
+    assert_eq!(commands(&mut supervisor(units)), ["start logd", "start agent"]);
+}
+
+#[test]
 fn a_unit_that_never_gets_ready_holds_nobody_up_for_longer_than_the_limit() {
     let mut engine = unit("engine", &[]);
     engine.notify = true;
