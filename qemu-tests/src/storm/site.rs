@@ -28,6 +28,19 @@ pub enum Make {
     Naive,
 }
 
+impl Make {
+    /// Quick checks; advertisements of Halcyon each `interval`, of the naive set-up as it is described everywhere:
+    /// version 2, every second, with a password.
+    pub fn wording(self, interval: Duration) -> Wording {
+        let second = Duration::from_secs(1);
+        let quick = Wording { check_interval: second, check_timeout: second, ..Wording::default() };
+        match self {
+            Self::Halcyon => Wording { interval, ..quick },
+            Self::Naive => Wording { version: 2, interval: second, password: Some("1111".into()), ..quick },
+        }
+    }
+}
+
 /// Boxes of one make, each director and real server, with four services.
 pub struct Site {
     /// The boxes and their network.
@@ -242,7 +255,7 @@ impl Site {
         meanwhile: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Vec<Figures>> {
         self.reset();
-        let mut streams = self.streams(every);
+        let mut streams = self.streams(every, Manner::default());
         let half = least / 2;
         wait_begun(&mut streams, half)?;
         meanwhile(self)?;
@@ -253,10 +266,10 @@ impl Site {
     }
 
     /// A steady stream to each of the services.
-    pub fn streams(&self, every: Duration) -> Vec<Stream> {
+    pub fn streams(&self, every: Duration, manner: Manner) -> Vec<Stream> {
         (0..self.services.len())
             .map(|number| {
-                let load = self.one_load(number, Manner::default(), Pace::Steady { every });
+                let load = self.one_load(number, manner, Pace::Steady { every });
                 self.pair.lab.start_load(load)
             })
             .collect()

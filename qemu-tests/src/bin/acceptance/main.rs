@@ -9,6 +9,7 @@ mod faults;
 mod interop;
 mod recovery;
 mod serving;
+mod storm;
 mod units;
 mod volumes;
 
@@ -22,6 +23,7 @@ const CASES: &[&[Case]] = &[
     interop::CASES,
     faults::CASES,
     recovery::CASES,
+    storm::CASES,
     boots::CASES,
     units::CASES,
     volumes::CASES,

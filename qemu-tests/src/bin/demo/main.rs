@@ -1,8 +1,12 @@
 //! `make demo`: two co-located boxes and forty clients, live. The master's power is cut and comes back; the end is a
 //! summary, and exit code 0 only if every promise held.
 //!
+//! `DEMO=naive` shows another one: the storm of a naive set-up, beside this product.
+//!
 //! The picture is drawn in place on a terminal and printed as a line now and then anywhere else.
 
+mod naive;
+mod naive_verdict;
 mod picture;
 mod promises;
 
@@ -44,6 +48,14 @@ fn main() -> ExitCode {
 /// The whole demonstration; true when every promise held.
 fn run() -> Result<bool> {
     let number = Seed::number_from_environment();
+    match std::env::var("DEMO").as_deref() {
+        Err(_) | Ok("") => {}
+        Ok("naive") => {
+            println!("{VARIABLE}={number} draws the same again");
+            return naive::run(number);
+        }
+        Ok(word) => bail!("DEMO={word}: there is DEMO=naive, and the usual demonstration without a word"),
+    }
     let logs = Path::new("build/qemu-logs/demo");
     std::fs::create_dir_all(logs).with_context(|| format!("creating {}", logs.display()))?;
     let wording = Wording { interval: INTERVAL, ..Wording::default() };

@@ -51,27 +51,8 @@ impl Setup {
         result
     }
 
-    /// Advertisements four times a second: a busy host makes no false alarm, and nobody waits long. The naive set-up as
-    /// it is described everywhere: version 2, every second, with a password.
+    /// Advertisements four times a second: a busy host makes no false alarm, and nobody waits long.
     fn wording(&self) -> Wording {
-        let second = Duration::from_secs(1);
-        if self.make == Make::Naive {
-            return Wording {
-                version: 2,
-                interval: second,
-                password: Some("1111".into()),
-                check_interval: second,
-                check_timeout: second,
-                ..Wording::default()
-            };
-        }
-        let interval = Duration::from_millis(250);
-        Wording {
-            interval,
-            strategy: self.strategy,
-            check_interval: second,
-            check_timeout: second,
-            ..Wording::default()
-        }
+        Wording { strategy: self.strategy, ..self.make.wording(Duration::from_millis(250)) }
     }
 }
