@@ -12,8 +12,8 @@ use crate::switch::frame::Mac;
 /// Client machines of every cluster.
 pub const CLIENTS: usize = 40;
 
-/// Client machines beside them.
-pub const GUESTS: usize = 24;
+/// Client machines beside them: as many again, and some more.
+pub const GUESTS: usize = CLIENTS + 20;
 
 const NAMES: [&str; 12] = [
     "castor", "pollux", "vega", "altair", "deneb", "rigel", "mira", "spica", "atlas", "maia", "electra",

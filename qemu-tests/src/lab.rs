@@ -503,6 +503,7 @@ mod tests {
         let to = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 4000);
         let load = Load {
             request: Request::new(Ask::Name, to),
+            first_host: 0,
             sources: 1,
             first_port: None,
             pace: Pace::Count { total: 20, parallel: 4 },

@@ -255,7 +255,8 @@ impl Pair {
             let patience = Duration::from_secs(2);
             let request = Request { patience, ..Request::new(Ask::Name, self.cluster.service_address()) };
             let pace = Pace::Count { total: 8, parallel: 2 };
-            let tally = Tally::of(&self.lab.run(Load { request, sources: 8, first_port: None, pace }));
+            let tally =
+                Tally::of(&self.lab.run(Load { request, first_host: 0, sources: 8, first_port: None, pace }));
             let only_these = tally.served.keys().all(|name| names.contains(&name.as_str()));
             if tally.lost() == 0 && only_these && tally.served.len() == names.len() {
                 return Ok(());
@@ -272,6 +273,7 @@ impl Pair {
         let request = Request::new(Ask::Name, self.cluster.service_address());
         self.lab.run(Load {
             request,
+            first_host: 0,
             sources: CLIENTS,
             first_port: None,
             pace: Pace::Count { total, parallel: 8 },
@@ -283,6 +285,7 @@ impl Pair {
         let request = Request::new(Ask::Name, self.cluster.service_address());
         self.lab.start_load(Load {
             request,
+            first_host: 0,
             sources: CLIENTS,
             first_port: None,
             pace: Pace::Steady { every },

@@ -32,7 +32,9 @@ pub enum Pace {
 pub struct Load {
     /// Each request.
     pub request: Request,
-    /// How many hosts take turns, from the first.
+    /// The first of the hosts that take turns.
+    pub first_host: usize,
+    /// How many of them.
     pub sources: usize,
     /// The source port of each host's first request; its next ones count on from there. The hosts' own when `None`.
     pub first_port: Option<u16>,
@@ -72,7 +74,8 @@ impl Running {
         if self.stopped || !go {
             return None;
         }
-        let (round, host) = (self.begun / self.load.sources.max(1), self.begun % self.load.sources.max(1));
+        let (round, turn) = (self.begun / self.load.sources.max(1), self.begun % self.load.sources.max(1));
+        let host = self.load.first_host + turn;
         self.begun += 1;
         self.open.insert(ticket);
         let mut request = self.load.request.clone();
@@ -187,7 +190,13 @@ mod tests {
     fn running(pace: Pace) -> Running {
         let to = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 9), 4000);
         Running::new(
-            Load { request: Request::new(Ask::Name, to), sources: 3, first_port: Some(700), pace },
+            Load {
+                request: Request::new(Ask::Name, to),
+                first_host: 0,
+                sources: 3,
+                first_port: Some(700),
+                pace,
+            },
             at(0),
         )
     }

@@ -88,12 +88,18 @@ pub struct Promise {
     pub boxes: usize,
     /// Both (all) of them serve, evenly.
     pub balanced: bool,
+    /// Persistence has bound the clients to servers in another state.
+    pub bound: bool,
 }
 
 impl Promise {
     /// Frames to the virtual address for each of a client's, at most. Each director forwards what the others serve, which
     /// is (n - 1) / n of the frames; a tenth more is left to chance: 1.6 for two, 1.77 for three.
+    /// Where clients are bound it may be all frames.
     pub fn frames_each(self) -> f64 {
+        if self.bound {
+            return 2.0;
+        }
         let boxes = self.boxes as f64;
         1.0 + (boxes - 1.0) / boxes + 0.1
     }
@@ -145,7 +151,7 @@ mod tests {
         }
     }
 
-    const PROMISE: Promise = Promise { boxes: 2, balanced: true };
+    const PROMISE: Promise = Promise { boxes: 2, balanced: true, bound: false };
 
     #[test]
     fn each_fault_breaks_the_promise() {
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn three_boxes_have_their_own_arithmetic() {
-        let three = Promise { boxes: 3, balanced: true };
+        let three = Promise { boxes: 3, ..PROMISE };
         let figures = Figures { served: vec![67, 67, 66], frames_each: 1.67, ..good() };
         assert!(three.broken(&figures).is_empty(), "{:?}", three.broken(&figures));
         assert!(!three.broken(&Figures { served: vec![100, 50, 50], ..figures }).is_empty());

@@ -23,7 +23,7 @@ const MOST_BETWEEN: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The services whose connections are held, by column: TCP without and with persistence.
-const STREAMS: [usize; 2] = [0, 2];
+pub const STREAMS: [usize; 2] = [0, 2];
 
 /// Connections that belong together.
 #[derive(Debug)]
@@ -82,11 +82,11 @@ impl Held {
     }
 
     /// Opens groups with an odd and an even number of connections at the box `at`, for every number of unrelated ones
-    /// between them. What the other boxes serve of them stays open as well.
-    pub fn open(&mut self, site: &Site, at: usize, habit: Habit) -> Result<()> {
+    /// between them, to these services in turn. What the other boxes serve of them stays open as well.
+    pub fn open(&mut self, site: &Site, services: &[usize], at: usize, habit: Habit) -> Result<()> {
         for between in 0..=MOST_BETWEEN {
             for number in [3, 4] {
-                let service = STREAMS[(between + number) % STREAMS.len()];
+                let service = services[(between + number) % services.len()];
                 let connections = self.connect(site, service, at, number)?;
                 self.groups.push(Group { habit, between, service, connections });
             }
@@ -170,8 +170,8 @@ impl Held {
 
     /// One of the clients that no load comes from: what is bound to a server by their address disturbs no balance.
     fn guest(&mut self) -> usize {
-        // Behind the clients and the gateway.
-        CLIENTS + 1 + self.seed.between(0, GUESTS as u64 - 1) as usize
+        // Behind the clients, the gateway and the other clients.
+        2 * CLIENTS + 1 + self.seed.between(0, (GUESTS - CLIENTS) as u64 - 1) as usize
     }
 
     /// Forgets what a box served that lost its power.

@@ -11,6 +11,11 @@ pub const PERSISTENCE: Duration = Duration::from_secs(50);
 /// Names of the four columns, in the order of [`crate::draw::Cluster::services`].
 pub const COLUMNS: [&str; 4] = ["TCP", "UDP", "TCP 50 s", "UDP 50 s"];
 
+/// Whether a column's service has persistence.
+pub fn is_sticky(column: &str) -> bool {
+    column == COLUMNS[2] || column == COLUMNS[3]
+}
+
 /// `wording` with three services beside the cluster's own, which is TCP without persistence.
 pub fn worded(seed: &Seed, wording: Wording) -> Wording {
     let mut seed = seed.fork("services");
@@ -49,6 +54,7 @@ mod tests {
                 let protocol = if service.udp { "UDP" } else { "TCP" };
                 let sticky = if service.persistence == Some(PERSISTENCE) { " 50 s" } else { "" };
                 assert_eq!(format!("{protocol}{sticky}"), column);
+                assert_eq!(is_sticky(column), service.persistence.is_some());
             }
         }
     }

@@ -70,6 +70,8 @@ pub struct Manner {
     pub ttl: Option<u8>,
     /// First source port of each client; the clients' next ones when `None`.
     pub first_port: Option<u16>,
+    /// From the other forty clients.
+    pub others: bool,
 }
 
 /// Requests of each service at a time.
@@ -252,10 +254,11 @@ impl Site {
         &mut self,
         least: usize,
         every: Duration,
+        manner: Manner,
         meanwhile: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Vec<Figures>> {
         self.reset();
-        let mut streams = self.streams(every, Manner::default());
+        let mut streams = self.streams(every, manner);
         let half = least / 2;
         wait_begun(&mut streams, half)?;
         meanwhile(self)?;
@@ -313,7 +316,9 @@ impl Site {
         // A client's two datagram sockets need two ports.
         let first_port = manner.first_port.map(|port| port + 100 * number as u16);
         let request = Request { ttl: manner.ttl, ..self.request(number) };
-        Load { request, sources: CLIENTS, first_port, pace }
+        // The gateway stands between the clients and the guests.
+        let first_host = if manner.others { CLIENTS + 1 } else { 0 };
+        Load { request, first_host, sources: CLIENTS, first_port, pace }
     }
 }
 

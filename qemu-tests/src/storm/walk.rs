@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::figures::{Figures, Promise};
-use super::held::{Alive, Habit, Held};
+use super::held::{Alive, Habit, Held, STREAMS};
 use super::site::{Manner, Neighbour, Site};
 use crate::seed::Seed;
 
@@ -18,6 +18,9 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// Source ports of the flows that come again, below those that clients count through by themselves.
 const PORTS: (u64, u64) = (21_000, 48_000);
+
+/// From the death on: clients that nobody has served before, so that persistence binds them to nobody yet.
+const OTHERS: Manner = Manner { ttl: None, first_port: None, others: true };
 
 /// The states, in the order of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,9 +79,11 @@ impl State {
         }
     }
 
-    /// What is promised in it.
-    pub fn promise(self, boxes: usize, balanced: bool) -> Promise {
-        Promise { boxes, balanced: balanced && self != Self::ApplicationDead }
+    /// What is promised in it, of a service with persistence (`sticky`) or without. Clients that come again after a death
+    /// stay with the survivor where it served them: their shares tell of the past, not of the state.
+    pub fn promise(self, boxes: usize, balanced: bool, sticky: bool) -> Promise {
+        let bound = sticky && self == Self::SameTuples;
+        Promise { boxes, balanced: balanced && !bound && self != Self::ApplicationDead, bound }
     }
 }
 
@@ -143,18 +148,18 @@ impl<'a> Walk<'a> {
             Manner { first_port: Some(self.seed.between(PORTS.0, PORTS.1) as u16), ..Manner::default() };
         self.state(State::Normal, Manner::default());
         self.state(State::Ttl255, Manner { ttl: Some(255), ..Manner::default() });
-        self.held.open(self.site, 1, Habit::Idle)?;
+        self.held.open(self.site, &STREAMS, 1, Habit::Idle)?;
         self.site.hand_over().context("handing over")?;
         self.state(State::OtherMaster, again);
-        self.held.open(self.site, 1, Habit::Busy)?;
-        self.held.open(self.site, 1, Habit::Idle)?;
+        self.held.open(self.site, &STREAMS, 1, Habit::Busy)?;
+        self.held.open(self.site, &STREAMS, 1, Habit::Idle)?;
         self.site.lose_first().context("the master's death")?;
         self.held.lose(self.site, 0);
         self.open(Occasion::Death, &[1], true);
-        self.held.open(self.site, 1, Habit::Idle)?;
+        self.held.open(self.site, &STREAMS, 1, Habit::Idle)?;
         self.site.return_of(0).context("the master's return")?;
         self.open(Occasion::Return, &[1], false);
-        self.state(State::AfterReboot, Manner::default());
+        self.state(State::AfterReboot, OTHERS);
         self.state(State::SameTuples, again);
         Ok(())
     }
@@ -162,14 +167,16 @@ impl<'a> Walk<'a> {
     /// A split, with clients on either side, and its end.
     pub fn split(&mut self) -> Result<()> {
         let last = self.site.size() - 1;
-        self.held.open(self.site, 0, Habit::Idle)?;
+        // Who was served while one box was alone stays with it where there is persistence.
+        self.held.open(self.site, &STREAMS[..1], 0, Habit::Idle)?;
         self.site.split().context("the split")?;
         self.site.believe(Neighbour::At(0));
-        self.state(State::SplitToFirst, Manner::default());
+        self.state(State::SplitToFirst, OTHERS);
         self.site.believe(Neighbour::At(last));
-        self.state(State::SplitToLast, Manner::default());
+        self.state(State::SplitToLast, OTHERS);
         self.site.believe(Neighbour::Spread);
-        let figures = self.site.load_during(self.asked, PACE, Site::heal).context("the split's end")?;
+        let figures =
+            self.site.load_during(self.asked, PACE, OTHERS, Site::heal).context("the split's end")?;
         (self.tell)(Found::State(State::Healing, figures));
         self.open(Occasion::Heal, &[0, 1], false);
         self.site.believe(Neighbour::Announced);
@@ -178,7 +185,7 @@ impl<'a> Walk<'a> {
 
     /// Another document, one box after the other.
     pub fn document(&mut self) -> Result<()> {
-        let figures = self.site.load_during(self.asked, PACE, Site::change_document);
+        let figures = self.site.load_during(self.asked, PACE, OTHERS, Site::change_document);
         (self.tell)(Found::State(State::DocumentChanging, figures.context("another document")?));
         Ok(())
     }
@@ -186,7 +193,7 @@ impl<'a> Walk<'a> {
     /// An application dies and comes back.
     pub fn application(&mut self) -> Result<()> {
         self.site.kill_application().context("an application's death")?;
-        self.state(State::ApplicationDead, Manner::default());
+        self.state(State::ApplicationDead, OTHERS);
         self.site.restore_application().context("an application's return")
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use halcyon_qemu_tests::storm::quartet::COLUMNS;
+use halcyon_qemu_tests::storm::quartet::{self, COLUMNS};
 use halcyon_qemu_tests::storm::site::{Make, Manner, Site};
 use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
 
@@ -47,8 +47,8 @@ fn weights(story: &mut Story) -> Result<()> {
 fn judge(story: &mut Story, found: Found) -> Result<()> {
     match found {
         Found::State(state, cells) => story.step(state.name(), |story| {
-            let promise = state.promise(2, true);
             for (cell, column) in cells.iter().zip(COLUMNS) {
+                let promise = state.promise(2, true, quartet::is_sticky(column));
                 story.note(format!("{column} {cell}"));
                 let broken = promise.broken(cell);
                 ensure(broken.is_empty(), || format!("{column}: {}", broken.join("; ")))?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use halcyon_qemu_tests::storm::figures::Figures;
 use halcyon_qemu_tests::storm::held::Alive;
-use halcyon_qemu_tests::storm::quartet::COLUMNS;
+use halcyon_qemu_tests::storm::quartet::{self, COLUMNS};
 use halcyon_qemu_tests::storm::walk::{Found, Occasion, State};
 use serde::Serialize;
 
@@ -58,8 +58,8 @@ impl Report {
                 let line: Vec<_> = cells.iter().map(ToString::to_string).collect();
                 println!("{elapsed:>4} s  {}: {}: {}", setup.name, state.name(), line.join(" | "));
                 if setup.judged {
-                    let promise = state.promise(setup.size, setup.balanced);
                     for (cell, column) in cells.iter().zip(COLUMNS) {
+                        let promise = state.promise(setup.size, setup.balanced, quartet::is_sticky(column));
                         let place = format!("{}, {}, {column}", setup.name, state.name());
                         self.complain(
                             promise.broken(cell).into_iter().map(|what| format!("{place}: {what}")),
