@@ -306,7 +306,8 @@ impl Site {
 
     fn patience(&self) -> Duration {
         match self.make {
-            Make::Halcyon => Duration::from_secs(5),
+            // A busy host keeps an emulated application waiting for seconds; what is bounced or dropped never answers.
+            Make::Halcyon => Duration::from_secs(15),
             // What fails here fails by being bounced until its time to live is over.
             Make::Naive => Duration::from_secs(1),
         }
