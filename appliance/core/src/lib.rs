@@ -19,6 +19,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod sync;
 pub mod node;
+pub mod alarm;
 pub mod status;
 pub mod control;
 pub mod report;

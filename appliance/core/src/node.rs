@@ -260,14 +260,21 @@ impl Node {
     }
 
     /// Which MACs the fellows have, as far as the neighbour table ever knew: an entry that the kernel forgets for lack of
-    /// traffic is still right.
+    /// traffic is still right, until another MAC takes its place. An address counts only where the document has it: a
+    /// stranger's entry, or a member's on another segment, says nothing.
     fn learn(&mut self) {
         let mut macs: BTreeMap<MemberName, BTreeSet<(LinkName, Mac)>> = BTreeMap::new();
         for ((link, address), mac) in &self.known_macs {
-            if let Some(member) = member_at(&self.config, *address)
-                && Some(&member) != self.me.as_ref()
+            let there = |member: &&Member| {
+                member
+                    .interfaces
+                    .get(link)
+                    .is_some_and(|i| i.addresses.iter().any(|a| a.address() == *address))
+            };
+            if let Some(member) = self.config.members.values().find(there)
+                && Some(&member.name) != self.me.as_ref()
             {
-                macs.entry(member).or_default().insert((link.clone(), *mac));
+                macs.entry(member.name.clone()).or_default().insert((link.clone(), *mac));
             }
         }
         self.view.neighbours = macs;
@@ -421,6 +428,33 @@ mod tests {
             answer(&mut node, alive, at(1001));
             assert_eq!(in_table(&node).len(), expected);
         }
+    }
+
+    #[test]
+    fn a_replaced_card_is_learnt_the_old_one_forgotten_and_a_stranger_ignored() {
+        let mut node = castor();
+        let (lan, back): (LinkName, LinkName) =
+            ("lan".parse().expect("a name"), "back".parse().expect("a name"));
+        let mac = |last| Mac([2, 0, 0, 0, 0, last]);
+        let pollux = IpAddr::from([192, 168, 0, 238]);
+        let mut peers = |link: &LinkName, address: IpAddr, last| -> Vec<Mac> {
+            let entry = BTreeSet::from([(link.clone(), address, mac(last))]);
+            node.handle(Event::Neighbours(entry), at(1));
+            node.plan().guarded.peers.into_iter().map(|(_, mac)| mac).collect()
+        };
+        let written = Mac([0x52, 0x54, 0, 0, 0, 0x0b]);
+        assert_eq!(peers(&lan, pollux, 1), [mac(1), written]);
+        assert_eq!(peers(&lan, pollux, 2), [mac(2), written], "the document's stays, the learnt one goes");
+        for (link, address) in [
+            (&lan, [192, 168, 0, 77]),
+            (&lan, [192, 168, 0, 239]),
+            (&lan, [192, 168, 0, 236]),
+            (&back, [192, 168, 0, 238]),
+        ] {
+            assert_eq!(peers(link, address.into(), 9), [mac(2), written], "{address:?} on {link}");
+        }
+        node.handle(Event::Neighbours(BTreeSet::new()), at(2));
+        assert_eq!(node.plan().guarded.peers.len(), 2, "an entry that lapses is still right");
     }
 
     #[test]

@@ -106,6 +106,12 @@ pub struct Guard {
     pub delivered: u64,
     /// Packets that an old connection entry would have sent back.
     pub dropped: u64,
+    /// Segments of open connections that a socket of this box expected.
+    #[serde(default)]
+    pub mine: u64,
+    /// Segments of open connections that no socket of this box expected, while one other server could.
+    #[serde(default)]
+    pub theirs: u64,
     /// MACs of the fellow directors, each with its link.
     pub peers: Vec<String>,
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use halcyon_core::alarm::LoopAlarm;
 use halcyon_core::config::types::{Family, InstanceId, LinkName, MemberName};
 use halcyon_core::moment::Moment;
 use halcyon_core::node::{self, Action, Node, ServerKey};
@@ -23,7 +24,7 @@ use halcyon_kernel::{Counters, Kernel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::announcer::Announcer;
 use crate::binding::Binding;
@@ -59,6 +60,7 @@ pub struct Driver<K> {
     entered: BTreeMap<InstanceId, Entered>,
     links: BTreeMap<(LinkName, Family), speaking::LinkNews>,
     counters: Counters,
+    alarm: LoopAlarm,
     started: Moment,
     /// VRRP is not spoken yet: since when a link is usable, if one is.
     holding: Option<Option<Moment>>,
@@ -97,6 +99,7 @@ impl<K: Kernel> Driver<K> {
             entered: BTreeMap::new(),
             links: BTreeMap::new(),
             counters: Counters::default(),
+            alarm: LoopAlarm::default(),
             started: clock::now(),
             holding: None,
             inspected_at: Moment::ZERO,
@@ -168,7 +171,7 @@ impl<K: Kernel> Driver<K> {
             self.volumes(now);
             self.bind();
             self.neighbours().await;
-            self.count();
+            self.count(now);
             self.replan();
             self.reconciler.bring(&self.plan.state, Occasion::Inspection).await;
         }
@@ -280,11 +283,10 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Reads the guard's counters; a packet that the last word stopped is an alarm.
-    fn count(&mut self) {
+    fn count(&mut self, now: Moment) {
         let Ok(counters) = self.reconciler.kernel().counters() else { return };
-        let dropped = counters.dropped.packets.saturating_sub(self.counters.dropped.packets);
-        if dropped > 0 {
-            warn!(dropped, "packets would have gone back to a fellow director");
+        if let Some(dropped) = self.alarm.observe(counters.dropped.packets, now) {
+            error!(dropped, "packets would have gone back to a fellow director: the guard stopped a loop");
             self.supervisor.report(&report::Event::Guard { dropped });
         }
         self.counters = counters;

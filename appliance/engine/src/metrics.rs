@@ -83,6 +83,18 @@ pub fn render(status: &Status) -> String {
     );
     counter(
         &mut registry,
+        "guard_mine",
+        "Segments of open connections that a socket of this box expected",
+        status.guard.mine,
+    );
+    counter(
+        &mut registry,
+        "guard_theirs",
+        "Segments of open connections that no socket of this box expected",
+        status.guard.theirs,
+    );
+    counter(
+        &mut registry,
         "kernel_writes",
         "Changes made to the kernel since the engine started",
         status.kernel_writes,
@@ -141,6 +153,7 @@ mod tests {
             "halcyon_vrrp_master{id=\"7\",interface=\"lan\"} 1",
             "halcyon_server_weight{service=\"pos\",server=\"a\\\"b\"} 3",
             "halcyon_guard_dropped_total 0",
+            "halcyon_guard_theirs_total 0",
             "halcyon_reconciled 1",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");

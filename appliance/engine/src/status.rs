@@ -6,6 +6,7 @@ use halcyon_core::config::types::InstanceId;
 use halcyon_core::node::Node;
 use halcyon_core::plan::{Health, Plan, VrrpState};
 use halcyon_core::status::{Guard, Instance, Server, Service, Status};
+use halcyon_kernel::Counters;
 
 use crate::provision::Document;
 
@@ -29,8 +30,8 @@ pub struct Facts<'a> {
     pub plan: &'a Plan,
     /// When and why each instance entered its state.
     pub entered: &'a BTreeMap<InstanceId, Entered>,
-    /// Packets that the guard delivered and dropped.
-    pub counters: (u64, u64),
+    /// The guard's counters.
+    pub counters: Counters,
     /// What is missing between plan and kernel: empty and `true` when nothing is.
     pub unmet: &'a [String],
     /// The last difference was empty.
@@ -59,8 +60,10 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         vrrp: instances(node, facts),
         services: services(node),
         guard: Guard {
-            delivered: facts.counters.0,
-            dropped: facts.counters.1,
+            delivered: facts.counters.delivered.packets,
+            dropped: facts.counters.dropped.packets,
+            mine: facts.counters.mine.packets,
+            theirs: facts.counters.theirs.packets,
             peers: facts.plan.guarded.peers.iter().map(|(link, mac)| format!("{mac} on {link}")).collect(),
         },
         reconciled: facts.reconciled,

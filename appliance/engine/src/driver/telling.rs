@@ -53,7 +53,7 @@ impl<K: Kernel> Driver<K> {
             unconfigured,
             plan: &self.plan,
             entered: &self.entered,
-            counters: (self.counters.delivered.packets, self.counters.dropped.packets),
+            counters: self.counters,
             unmet: self.reconciler.unmet(),
             reconciled: self.reconciler.reconciled(),
             kernel_writes: self.reconciler.writes(),
