@@ -1,5 +1,7 @@
 //! The IPVS table of a test box, as Debian's ipvsadm lists it.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
@@ -17,9 +19,7 @@ pub fn saved(agent: &Agent) -> Result<String> {
 
 /// Waits until exactly these members can be given what is sent to each of `services`.
 pub fn wait_servers(agent: &Agent, cluster: &Cluster, services: &[Service], members: &[usize]) -> Result<()> {
-    let mut wanted: Vec<_> =
-        members.iter().map(|which| cluster.members[*which].address.to_string()).collect();
-    wanted.sort();
+    let wanted: BTreeSet<usize> = members.iter().copied().collect();
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let table = saved(agent)?;
@@ -27,21 +27,24 @@ pub fn wait_servers(agent: &Agent, cluster: &Cluster, services: &[Service], memb
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("waiting for servers {wanted:?} in the table:\n{table}");
+            let names: Vec<_> = wanted.iter().map(|which| cluster.members[*which].name.as_str()).collect();
+            bail!("waiting for the servers {} in the table:\n{table}", names.join(" and "));
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// The servers of `service` with a weight, sorted.
-fn usable(table: &str, cluster: &Cluster, service: &Service) -> Vec<String> {
+/// The members that have a weight as servers of `service`, by their address on either segment.
+fn usable(table: &str, cluster: &Cluster, service: &Service) -> BTreeSet<usize> {
     let protocol = if service.udp { 'u' } else { 't' };
     let head = format!("-a -{protocol} {}:{} ", cluster.vip, service.port);
     let rows = table.lines().filter(|line| line.starts_with(&head) && !line.ends_with("-w 0"));
-    let servers = rows.filter_map(|line| line.split_once(" -r ")?.1.split(':').next());
-    let mut servers: Vec<_> = servers.map(str::to_owned).collect();
-    servers.sort();
-    servers
+    let servers =
+        rows.filter_map(|line| line.split_once(" -r ")?.1.split(':').next()?.parse::<Ipv4Addr>().ok());
+    let member = |server| {
+        cluster.members.iter().position(|member| [member.address, member.back_address].contains(&server))
+    };
+    servers.filter_map(member).collect()
 }
 
 #[cfg(test)]
@@ -54,12 +57,14 @@ mod tests {
         let cluster = Cluster::draw(&Seed::new(1));
         let (vip, port) = (cluster.vip, cluster.port);
         let service = Service { name: "one".into(), udp: false, port, persistence: None };
+        let [first, second] = [0, 1].map(|which| cluster.members[which].address);
         let table = format!(
-            "-A -t {vip}:{port} -s rr\n-a -t {vip}:{port} -r 10.0.0.2:{port} -g -w 1\n\
-             -a -t {vip}:{port} -r 10.0.0.1:{port} -g -w 2\n-a -t {vip}:{port} -r 10.0.0.3:{port} -g -w 0\n\
-             -a -u {vip}:{port} -r 10.0.0.4:{port} -g -w 1\n"
+            "-A -t {vip}:{port} -s rr\n-a -t {vip}:{port} -r {first}:{port} -g -w 1\n\
+             -a -t {vip}:{port} -r {second}:{port} -g -w 0\n\
+             -a -u {vip}:{port} -r {}:{port} -g -w 2\n-a -u {vip}:{port} -r 198.51.100.1:{port} -g -w 1\n",
+            cluster.members[1].back_address
         );
-        assert_eq!(usable(&table, &cluster, &service), ["10.0.0.1", "10.0.0.2"]);
-        assert_eq!(usable(&table, &cluster, &Service { udp: true, ..service }), ["10.0.0.4"]);
+        assert_eq!(usable(&table, &cluster, &service), BTreeSet::from([0]));
+        assert_eq!(usable(&table, &cluster, &Service { udp: true, ..service }), BTreeSet::from([1]));
     }
 }

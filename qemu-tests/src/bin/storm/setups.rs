@@ -35,7 +35,7 @@ const WEIGHTS: Setup = Setup {
 /// All of them, in the order of the table.
 pub(crate) const SETUPS: &[Setup] = &[
     WEIGHTS,
-    Setup { name: "standby", strategy: Strategy::STANDBY, ..WEIGHTS },
+    Setup { name: "standby", strategy: Strategy::STANDBY, balanced: false, ..WEIGHTS },
     Setup { name: "second-nic", strategy: Strategy::SecondNic { fallback: "lan" }, ..WEIGHTS },
     Setup { name: "three", size: 3, ..WEIGHTS },
     Setup { name: "naive", make: Make::Naive, judged: false, ..WEIGHTS },
