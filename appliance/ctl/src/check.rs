@@ -1,4 +1,5 @@
-//! `check`: a document is fine, or all its problems, one a line.
+//! `check`: a document is fine, or all its problems, one a line. A document without a fault that cannot be made safe
+//! from packets that loop is refused too, with the way of such a packet.
 
 use std::fs;
 use std::io::Write;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use halcyon_core::config::Config;
 use halcyon_core::config::check::check_bytes;
 use halcyon_core::config::seal::digest;
+use halcyon_core::plan::storm::document::judge;
 
 pub(crate) fn run(file: &Path, out: &mut dyn Write) -> Result<()> {
     let document = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -29,7 +31,13 @@ pub(crate) fn run(file: &Path, out: &mut dyn Write) -> Result<()> {
 /// The configuration; or an error after every problem was written to `problems_to`.
 pub(crate) fn checked(file: &Path, document: &[u8], problems_to: &mut dyn Write) -> Result<Config> {
     let problems = match check_bytes(document) {
-        Ok(config) => return Ok(config),
+        Ok(config) => {
+            let unsafe_ = judge(&config);
+            if unsafe_.is_empty() {
+                return Ok(config);
+            }
+            unsafe_
+        }
         Err(problems) => problems,
     };
     for problem in &problems {

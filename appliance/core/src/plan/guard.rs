@@ -31,9 +31,6 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         .filter(|s| box_.co_located(s))
         .map(|s| (s.address, s.protocol, s.port))
         .collect();
-    if services.is_empty() {
-        return;
-    }
     let mut fellows = Vec::new();
     for fellow in box_.fellow_directors() {
         let macs = macs(box_, fellow);
@@ -47,8 +44,12 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         fellows.push((fellow, macs.into_iter().map(|(_, mac)| mac).collect::<BTreeSet<Mac>>()));
     }
     fellows.retain(|(_, macs)| !macs.is_empty());
-    origin(&services, &fellows, ownership::rules(box_), plan);
-    last_word(&services, &fellows, plan);
+    if !services.is_empty() {
+        origin(&services, &fellows, ownership::rules(box_), plan);
+    }
+    if box_.me.director && !fellows.is_empty() {
+        last_word(virtual_addresses(box_), &fellows, plan);
+    }
     plan.guarded.services = services;
 }
 
@@ -82,19 +83,31 @@ fn origin(
 }
 
 /// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its source.
-fn last_word(services: &Services, fellows: &[Fellow<'_>], plan: &mut Plan) {
+///
+/// It covers every virtual address whole, whoever serves which port: an old entry may be of a service that this box, or
+/// the document, no longer has.
+fn last_word(vips: BTreeSet<IpAddr>, fellows: &[Fellow<'_>], plan: &mut Plan) {
     let macs: BTreeSet<Mac> = plan.guarded.peers.iter().map(|(_, mac)| *mac).collect();
     let from_fellows = Rule::when([Condition::SourceMac(macs.clone())]).then(Verdict::Jump("lastword"));
     let base = Base { hook: Hook::Output, priority: 0, policy: Policy::Accept };
-    let rules = if macs.is_empty() { Vec::new() } else { vec![from_fellows] };
     let chains = &mut plan.state.rules.chains;
-    chains.push(Chain { name: "output", base: Some(base), rules });
+    chains.push(Chain { name: "output", base: Some(base), rules: vec![from_fellows] });
     let mut rules = clients(fellows);
-    rules.extend(
-        ports(services)
-            .map(|conditions| Rule::when(conditions).counted(CounterName::Dropped).then(Verdict::Drop)),
-    );
+    for ipv6 in [false, true] {
+        let vips: BTreeSet<Cidr> =
+            vips.iter().filter(|a| a.is_ipv6() == ipv6).map(|a| Cidr::host(*a)).collect();
+        if !vips.is_empty() {
+            let to_them = [Condition::Destination(vips)];
+            rules.push(Rule::when(to_them).counted(CounterName::Dropped).then(Verdict::Drop));
+        }
+    }
     chains.push(Chain { name: "lastword", base: None, rules });
+}
+
+/// Every address that a virtual router holds or a service listens on.
+fn virtual_addresses(box_: &Perspective<'_>) -> BTreeSet<IpAddr> {
+    let held = box_.config.vrrp.values().flat_map(|i| i.addresses.iter().map(|a| a.address()));
+    held.chain(box_.config.services.values().map(|s| s.address)).collect()
 }
 
 type Services = BTreeSet<(IpAddr, Protocol, u16)>;

@@ -98,7 +98,19 @@ pub struct Reason {
 
 /// Plans the complete kernel state of member `me`. A box that is no member gets the state of an unconfigured one: no
 /// names, no addresses, no services, and an input filter that lets nothing in but pings.
+///
+/// A debug build has every plan judged by the storm checker.
 pub fn plan(config: &Config, me: &MemberName, view: &View) -> Plan {
+    let plan = put_together(config, me, view);
+    debug_assert_eq!(
+        storm::document::judge_plan(config, me, view, &plan).map_err(|finding| finding.to_string()),
+        Ok(()),
+        "a plan that is not safe; `halctl check` refuses documents that cannot be made safe"
+    );
+    plan
+}
+
+fn put_together(config: &Config, me: &MemberName, view: &View) -> Plan {
     let mut plan = Plan { state: KernelState::default(), guarded: Guarded::default(), reasons: Vec::new() };
     let Some(member) = config.members.get(me) else {
         filter::closed(&mut plan);

@@ -19,6 +19,8 @@
 //!
 //! Open next: [`station`] for what is known of a box, [`walk`](self::walk()) for the way, [`Finding`] for what can be wrong.
 
+pub mod alone;
+pub mod document;
 mod filter;
 mod finding;
 mod ipvs;
@@ -30,5 +32,5 @@ mod tests;
 
 pub use finding::{Finding, Promise, check, check_at};
 pub use packet::{Packet, Segment, Sender};
-pub use station::{Cluster, Entry, Phase, Station, Wire};
+pub use station::{Answers, Cluster, Entry, Phase, Station, Wire};
 pub use walk::{End, Step, Walk, walk};

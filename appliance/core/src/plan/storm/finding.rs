@@ -19,6 +19,8 @@ pub enum Promise {
     /// What reaches a master that sees a server which answers is served, unless the server that the scheduler or an old
     /// entry named is dead without anybody knowing, or two boxes remember the conversation differently.
     Served,
+    /// What a member's frame brought never leaves for a member: each box's part of `Once`.
+    Never,
     /// An open connection that no director remembers is continued by the member that holds it, if the master that its
     /// packet reaches has that member in its table.
     Owner,
@@ -87,6 +89,7 @@ pub fn check_at(
 fn keeps(promise: Promise, cluster: &Cluster, packet: &Packet, at: usize, walk: &Walk) -> bool {
     match promise {
         Promise::Once => walk.crossings <= 1,
+        Promise::Never => walk.crossings == 0,
         Promise::Served => served(cluster, packet, at, walk),
         Promise::Owner => owner(cluster, packet, at, walk),
     }
@@ -107,17 +110,17 @@ fn table<'c>(cluster: &'c Cluster, packet: &Packet, at: usize) -> impl Iterator<
 fn served(cluster: &Cluster, packet: &Packet, at: usize, walk: &Walk) -> bool {
     let begins = matches!(packet.segment, Segment::Syn | Segment::Datagram);
     let master = cluster.stations[at].is_master_of(packet.service.ip());
-    let sees = table(cluster, packet, at).any(|server| cluster.answers(server));
+    let sees = table(cluster, packet, at).any(|server| cluster.answers(at, server, packet));
     if !begins || !master || !sees {
         return true;
     }
-    let mistaken = walk.wanted.is_some_and(|server| !cluster.answers(server));
+    let mistaken = walk.wanted.is_some_and(|server| !cluster.answers(at, server, packet));
     match walk.end {
         End::Served { .. } | End::Left { .. } => true,
         // The receiver's old entry names another box: the last word ends what would have gone back.
         End::Filtered { at: there, .. } => walk.remembered.contains(&there) || mistaken,
-        End::Lost { .. } | End::Refused { .. } => mistaken,
-        _ => false,
+        End::Loops => false,
+        _ => mistaken,
     }
 }
 
@@ -137,6 +140,7 @@ impl fmt::Display for Promise {
         f.write_str(match self {
             Self::Once => "a packet crosses between members more than once",
             Self::Served => "a master that sees a healthy server does not serve",
+            Self::Never => "a box sends to a member what a member sent to it",
             Self::Owner => "an open connection is not continued by the box that holds it",
         })
     }

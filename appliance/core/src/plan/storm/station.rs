@@ -4,10 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Protocol;
 use crate::config::types::{LinkName, Mac};
-use crate::plan::rules::Rules;
-use crate::plan::state::{KernelState, SyncRole, Virtual};
+use crate::config::{Forwarding, Protocol};
+use crate::plan::state::{
+    Address, AddressRole, Destination, KernelState, Route, SyncDaemon, SyncRole, Virtual, VirtualService,
+};
+use crate::reconcile::{DestinationFacts, Observed};
+
+use super::packet::Packet;
 
 /// Boxes on their segments.
 #[derive(Clone, Debug, Default)]
@@ -25,18 +29,25 @@ pub struct Station {
     pub name: String,
     /// What its kernel holds.
     pub kernel: KernelState,
-    /// Its packet rules.
-    pub rules: Rules,
     /// Its links by the name they carry.
     pub links: BTreeMap<LinkName, Wire>,
     /// Its connection table.
     pub entries: BTreeMap<Conversation, Entry>,
     /// Its persistence templates, by service and client (persistence netmask /32, the default).
     pub templates: BTreeMap<TemplateKey, Entry>,
-    /// Its application answers on every service's port.
-    pub answers: bool,
+    /// What its applications answer.
+    pub answers: Answers,
     /// Open connections that its application holds, with the marks of their sockets; 0: none.
     pub sockets: BTreeMap<Conversation, u32>,
+}
+
+/// What a member's applications answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Whatever it is asked.
+    All,
+    /// On these ports.
+    Ports(BTreeSet<(Protocol, u16)>),
 }
 
 /// One link and what it is plugged into.
@@ -82,13 +93,62 @@ impl Station {
     pub fn new(name: impl Into<String>, kernel: KernelState, links: BTreeMap<LinkName, Wire>) -> Self {
         Self {
             name: name.into(),
-            rules: Rules::default(),
             kernel,
             links,
             entries: BTreeMap::new(),
             templates: BTreeMap::new(),
-            answers: true,
+            answers: Answers::All,
             sockets: BTreeMap::new(),
+        }
+    }
+
+    /// A box as it was observed, every link that has a MAC on `segment`.
+    pub fn observed(name: impl Into<String>, observed: &Observed, segment: &LinkName) -> Self {
+        let mut kernel = KernelState::default();
+        let mut links = BTreeMap::new();
+        let mut names: BTreeMap<u32, LinkName> = BTreeMap::new();
+        for (&index, link) in observed.links.iter().filter(|(_, link)| !link.loopback) {
+            let (Ok(name), Some(mac)) = (link.name.parse::<LinkName>(), link.mac) else { continue };
+            links.insert(name.clone(), Wire { mac, segment: segment.clone() });
+            names.insert(index, name);
+        }
+        for (index, cidr) in &observed.addresses {
+            let link = names.get(index).cloned();
+            kernel.addresses.insert(Address { link, cidr: *cidr, role: AddressRole::Own });
+        }
+        for route in &observed.routes {
+            let Some(link) = names.get(&route.index).cloned() else { continue };
+            kernel.routes.insert(Route { to: route.to, via: route.via, link });
+        }
+        kernel.sysctls.clone_from(&observed.sysctls);
+        for (&service, facts) in &observed.services {
+            let destination = |(&server, d): (&(IpAddr, u16), &DestinationFacts)| {
+                let weight = u16::try_from(d.weight).unwrap_or(u16::MAX);
+                (server, Destination { weight, forwarding: Forwarding::Direct })
+            };
+            kernel.services.insert(
+                service,
+                VirtualService {
+                    scheduler: facts.scheduling.scheduler.clone(),
+                    scheduler_flags: facts.scheduling.flags,
+                    persistence: facts.scheduling.persistence,
+                    destinations: facts.destinations.iter().map(destination).collect(),
+                },
+            );
+        }
+        for (&role, daemon) in &observed.sync {
+            let Ok(link) = daemon.link.parse() else { continue };
+            kernel.sync.insert(role, SyncDaemon { link, id: daemon.id });
+        }
+        kernel.rules = observed.rules.clone().unwrap_or_default();
+        Self::new(name, kernel, links)
+    }
+
+    /// An application of this box answers what `packet` asks.
+    pub(super) fn answers(&self, packet: &Packet) -> bool {
+        match &self.answers {
+            Answers::All => true,
+            Answers::Ports(ports) => ports.contains(&(packet.segment.protocol(), packet.service.port())),
         }
     }
 
@@ -146,17 +206,44 @@ impl Station {
 }
 
 impl Cluster {
-    /// The member that takes frames to `address` on `segment`, and its link.
-    pub(super) fn neighbour(&self, address: IpAddr, segment: &LinkName) -> Option<(usize, &LinkName)> {
-        self.stations.iter().enumerate().find_map(|(number, station)| {
-            let link = station.link_with(address)?;
-            (station.links.get(link)?.segment == *segment).then_some((number, link))
-        })
+    /// Whom a frame of `at` for `next` reaches: the neighbour that holds it on that segment, or the member that a router
+    /// knows; then the router's MAC is the source.
+    pub(super) fn next_hop(&self, at: usize, next: IpAddr) -> Option<Hop<'_>> {
+        let station = &self.stations[at];
+        let mut others = self.stations.iter().enumerate().filter(|(to, _)| *to != at);
+        if let Some(wire) = station.link_towards(next).and_then(|link| station.links.get(link)) {
+            return others.find_map(|(to, other)| {
+                let link = other.link_with(next)?;
+                (other.links.get(link)?.segment == wire.segment).then_some(Hop {
+                    to,
+                    link,
+                    mac: Some(wire.mac),
+                })
+            });
+        }
+        let routed = station.kernel.routes.iter().any(|route| route.to.contains(next));
+        let found = others.find_map(|(to, other)| Some(Hop { to, link: other.link_with(next)?, mac: None }));
+        found.filter(|_| routed)
     }
 
-    /// Whoever has `address` answers.
-    pub(super) fn answers(&self, address: IpAddr) -> bool {
-        self.others.contains(&address)
-            || self.stations.iter().any(|s| s.answers && s.link_with(address).is_some())
+    /// Whoever has `address` answers `packet`, and `at` reaches it.
+    pub(super) fn answers(&self, at: usize, address: IpAddr, packet: &Packet) -> bool {
+        let station = &self.stations[at];
+        if station.holds(address) {
+            return station.answers(packet);
+        }
+        let next = || self.next_hop(at, address);
+        self.others.contains(&address) || next().is_some_and(|hop| self.stations[hop.to].answers(packet))
     }
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop<'c> {
+    /// The receiving member.
+    pub to: usize,
+    /// Its link.
+    pub link: &'c LinkName,
+    /// Source MAC; `None`: a router's.
+    pub mac: Option<Mac>,
 }

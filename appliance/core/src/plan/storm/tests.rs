@@ -82,7 +82,7 @@ fn explore(change: &dyn Fn(&mut Cluster)) -> Option<Box<Finding>> {
 fn without_chain(name: &'static str) -> impl Fn(&mut Cluster) {
     move |cluster| {
         for station in &mut cluster.stations {
-            station.rules.chains.retain(|chain| chain.name != name);
+            station.kernel.rules.chains.retain(|chain| chain.name != name);
         }
     }
 }
@@ -141,7 +141,7 @@ fn each_protection_that_is_taken_out_is_found_where_it_saves() {
         ("service of the owner", Box::new(without_service(mark(8))), Owner),
         (
             "all rules",
-            Box::new(|c: &mut Cluster| c.stations.iter_mut().for_each(|s| s.rules = Rules::default())),
+            Box::new(|c: &mut Cluster| c.stations.iter_mut().for_each(|s| s.kernel.rules = Rules::default())),
             Once,
         ),
     ];
@@ -156,7 +156,7 @@ fn each_protection_that_is_taken_out_is_found_where_it_saves() {
 fn a_naive_pair_loops_until_the_packet_dies() {
     let mut naive = cluster(2);
     for station in &mut naive.stations {
-        station.rules = Rules::default();
+        station.kernel.rules = Rules::default();
         station.kernel.services.retain(|service, _| matches!(service, Virtual::Address { .. }));
         let mine = station.kernel.addresses.iter().find(|a| a.cidr.prefix() == 24).unwrap().cidr.address();
         for service in station.kernel.services.values_mut() {
@@ -219,6 +219,6 @@ fn the_walk_follows_the_kernel() {
     assert_eq!(ends(&unbound, Segment::Syn), BTreeSet::from(passed), "without a service there is no hook");
 
     let mut rst = cluster(2);
-    rst.stations[0].answers = false;
+    rst.stations[0].answers = Answers::Ports(BTreeSet::new());
     assert_eq!(ends(&rst, Segment::Reset).len(), 1, "a reset is never scheduled");
 }

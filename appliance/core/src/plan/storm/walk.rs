@@ -169,9 +169,11 @@ impl Search<'_> {
             link: Some(&frame.link),
             mac: Some(frame.source),
             mark: 0,
-            socket: station.sockets.get(&talk).copied().or(station.answers.then_some(0)),
+            socket: station.sockets.get(&talk).copied().or(station.answers(&packet).then_some(0)),
         };
-        if let Err(stopped) = filter::hook(&station.rules, Hook::Prerouting, i32::MIN..=i32::MAX, &mut seen) {
+        if let Err(stopped) =
+            filter::hook(&station.kernel.rules, Hook::Prerouting, i32::MIN..=i32::MAX, &mut seen)
+        {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
         if seen.mark != 0 {
@@ -186,7 +188,7 @@ impl Search<'_> {
             }
             return self.end(walk, End::NotMine { at });
         }
-        let below = filter::hook(&station.rules, Hook::Input, i32::MIN..=IPVS - 1, &mut seen);
+        let below = filter::hook(&station.kernel.rules, Hook::Input, i32::MIN..=IPVS - 1, &mut seen);
         if let Err(stopped) = below {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
@@ -226,7 +228,7 @@ impl Search<'_> {
         }
         // The frame's header is still there, its link is not (`ip_vs_send_or_cont`: `in` is NULL).
         seen.link = None;
-        match filter::hook(&station.rules, Hook::Output, i32::MIN..=i32::MAX, &mut seen) {
+        match filter::hook(&station.kernel.rules, Hook::Output, i32::MIN..=i32::MAX, &mut seen) {
             Err(stopped) => self.end(walk, End::Filtered { at, chain: stopped.chain }),
             Ok(()) => self.send(walk, frame, at, server),
         }
@@ -234,12 +236,12 @@ impl Search<'_> {
 
     fn deliver(&mut self, walk: Walk, at: usize, mut seen: Seen<'_>) {
         let station = &self.cluster.stations[at];
-        let above = filter::hook(&station.rules, Hook::Input, IPVS + 1..=i32::MAX, &mut seen);
+        let above = filter::hook(&station.kernel.rules, Hook::Input, IPVS + 1..=i32::MAX, &mut seen);
         if let Err(stopped) = above {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
         let expected = match seen.packet.segment {
-            Segment::Syn | Segment::Datagram => station.answers,
+            Segment::Syn | Segment::Datagram => station.answers(seen.packet),
             Segment::Middle => station.sockets.contains_key(&conversation(seen.packet)),
             Segment::Reset => true,
         };
@@ -249,24 +251,22 @@ impl Search<'_> {
 
     /// The packet leaves as a frame of this box for whoever has `next`.
     fn send(&mut self, mut walk: Walk, frame: &Frame, at: usize, next: IpAddr) {
-        let station = &self.cluster.stations[at];
         if frame.ttl <= 1 {
             return self.end(walk, End::Expired { at });
         }
         if self.cluster.others.contains(&next) {
             return self.end(walk, End::Left { server: next });
         }
-        let wire = station.link_towards(next).and_then(|link| station.links.get(link));
-        let neighbour = wire.and_then(|w| Some((w, self.cluster.neighbour(next, &w.segment)?)));
-        let Some((wire, (to, link))) = neighbour.filter(|(_, (to, _))| *to != at) else {
+        let Some(hop) = self.cluster.next_hop(at, next) else {
             return self.end(walk, End::Lost { server: next });
         };
         walk.crossings += 1;
-        walk.steps.push(Step::Crosses { from: at, to });
+        walk.steps.push(Step::Crosses { from: at, to: hop.to });
         if walk.crossings > self.most {
             return self.end(walk, End::Loops);
         }
-        let on = Frame { packet: frame.packet, link: link.clone(), source: wire.mac, ttl: frame.ttl - 1 };
-        self.arrive(walk, on, to);
+        let source = hop.mac.unwrap_or(STRANGER);
+        let on = Frame { packet: frame.packet, link: hop.link.clone(), source, ttl: frame.ttl - 1 };
+        self.arrive(walk, on, hop.to);
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn of(members: &[Member]) -> Cluster {
         let kernel = kernel(me, members);
         let wire = Wire { mac: mac(me), segment: lan() };
         let mut station = Station::new(format!("box{me}"), kernel, BTreeMap::from([(lan(), wire)]));
-        station.rules = rules(me, members.len());
+        station.kernel.rules = rules(me, members.len());
         station
     };
     Cluster { stations: (0..members.len()).map(station).collect(), others: BTreeSet::new() }
