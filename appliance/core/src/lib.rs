@@ -14,6 +14,7 @@
 pub mod moment;
 pub mod config;
 pub mod vrrp;
+pub mod standby;
 pub mod health;
 pub mod plan;
 pub mod reconcile;

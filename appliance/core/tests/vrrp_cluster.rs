@@ -151,8 +151,11 @@ impl Cluster {
                     let now = self.now;
                     self.nodes[from].changes.push((now, to, why, silent));
                 }
-                Action::Healed { .. } | Action::Overslept { .. } | Action::NoHeir | Action::Misfit { .. } => {
-                }
+                Action::Healed { .. }
+                | Action::Overslept { .. }
+                | Action::NoHeir
+                | Action::Withheld { .. }
+                | Action::Misfit { .. } => {}
             }
         }
     }

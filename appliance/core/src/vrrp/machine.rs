@@ -23,6 +23,9 @@
 //!   there is no gap; if nobody does within `Master_Down_Interval` and one interval it stays master. Afterwards it holds:
 //!   it does not preempt its heir, whatever the priorities, until [`Event::Release`] or until the heir falls silent.
 //! - **Resume.** A restarted engine goes on as master when it was one less than `Master_Down_Interval` ago.
+//! - **Standby.** Where the master is pinged besides ([`Event::Answering`]), a `Master_Down_Timer` that fires while it
+//!   answers makes nobody master: the instance stays backup until the answers stop, too, or somebody is heard. Priority 0
+//!   and a master of lower priority that is heard need no such second witness.
 //! - **Answers** to lower priorities are sent at once (RFC 9568 §6.4.3), but at most every 10 ms, the shortest interval
 //!   that the protocol has: a flood is not answered with a flood. A heal is reported at most once a second.
 
@@ -32,7 +35,7 @@ mod tests;
 
 pub use event::{Action, Event, Link, Start, TimeoutReason};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -67,6 +70,8 @@ pub struct Instance {
     rival: Option<Heard>,
     /// Who gave up by priority 0, while nobody has followed.
     left: Option<IpAddr>,
+    /// Those who answer pings.
+    answering: BTreeSet<IpAddr>,
     /// Handed over: does not preempt.
     hold: bool,
     /// When a heal was last reported.
@@ -84,6 +89,8 @@ enum State {
         /// `Master_Down_Timer`.
         down: Moment,
     },
+    /// Backup whose `Master_Down_Timer` has fired while the master answered pings.
+    Withheld,
     Master {
         /// `Adver_Timer`.
         advert: Moment,
@@ -123,6 +130,7 @@ impl Instance {
             followed: None,
             rival: None,
             left: None,
+            answering: BTreeSet::new(),
             hold: false,
             healed: None,
             statistics: Statistics::default(),
@@ -135,7 +143,7 @@ impl Instance {
         match self.state {
             State::Init => VrrpState::Init,
             State::Fault => VrrpState::Fault,
-            State::Backup { .. } => VrrpState::Backup,
+            State::Backup { .. } | State::Withheld => VrrpState::Backup,
             State::Master { .. } => VrrpState::Master,
         }
     }
@@ -168,7 +176,7 @@ impl Instance {
     /// When [`Event::Timeout`] is wanted, and what for.
     pub fn poll_timeout(&self) -> Option<(Moment, TimeoutReason)> {
         match self.state {
-            State::Init | State::Fault => None,
+            State::Init | State::Fault | State::Withheld => None,
             State::Backup { down } => Some((down, TimeoutReason::MasterDown)),
             State::Master { advert, .. } => Some((advert, TimeoutReason::Advert)),
         }
@@ -190,6 +198,8 @@ impl Instance {
         self.settings = settings;
         match &mut self.state {
             State::Init | State::Fault => self.active_interval = self.settings.interval,
+            // Its master is silent in VRRP, whatever the interval.
+            State::Withheld => {}
             State::Backup { down } => {
                 if self.followed.is_none() || self.settings.version() == VrrpVersion::V2 {
                     self.active_interval = self.settings.interval;
@@ -214,14 +224,24 @@ impl Instance {
             (State::Init | State::Fault, Event::Timeout | Event::HandOver) => {}
 
             // §6.4.2 Backup.
-            (State::Backup { down }, Event::Timeout) if now >= down => self.take_over(now),
-            (State::Backup { .. }, Event::Timeout) => {}
-            (State::Backup { .. }, Event::Advert { source, advert }) => {
+            (State::Backup { down }, Event::Timeout) if now >= down => match self.witnessed() {
+                Some(master) => self.withhold(master, now),
+                None => self.take_over(now),
+            },
+            (State::Backup { .. } | State::Withheld, Event::Timeout) => {}
+            (State::Backup { .. } | State::Withheld, Event::Advert { source, advert }) => {
                 if self.admit(source, &advert) {
                     self.advert_in_backup(Heard::new(source, &advert, now), now);
                 }
             }
-            (State::Backup { .. }, Event::HandOver) => {}
+            (State::Backup { .. } | State::Withheld, Event::HandOver) => {}
+            (State::Withheld, Event::Answering(answering)) => {
+                self.answering = answering;
+                if self.witnessed().is_none() {
+                    self.take_over(now);
+                }
+            }
+            (_, Event::Answering(answering)) => self.answering = answering,
 
             // §6.4.3 Active.
             (State::Master { advert, sent, .. }, Event::Timeout) if now >= advert => {
@@ -241,15 +261,20 @@ impl Instance {
             }
             (State::Master { hand_over: Some(_), .. }, Event::HandOver) => {}
 
-            (State::Backup { .. } | State::Master { .. }, Event::Link(Link::Up { primary })) => {
+            (
+                State::Backup { .. } | State::Withheld | State::Master { .. },
+                Event::Link(Link::Up { primary }),
+            ) => {
                 self.primary = primary;
             }
-            (State::Backup { .. } | State::Master { .. }, Event::Link(Link::Down)) => {
+            (State::Backup { .. } | State::Withheld | State::Master { .. }, Event::Link(Link::Down)) => {
                 self.enter(State::Fault, Why::LinkDown, None);
             }
             (_, Event::Release) => self.hold = false,
             (State::Init, Event::Stop) => {}
-            (State::Fault | State::Backup { .. }, Event::Stop) => self.enter(State::Init, Why::Stopped, None),
+            (State::Fault | State::Backup { .. } | State::Withheld, Event::Stop) => {
+                self.enter(State::Init, Why::Stopped, None)
+            }
             // §6.4.3: the shutdown event.
             (State::Master { .. }, Event::Stop) => {
                 self.send(LEAVING);
@@ -297,7 +322,22 @@ impl Instance {
             // Discarded: the timer runs on, and at its end this box preempts. Whoever is heard is not silent.
             self.followed = self.followed.filter(|followed| followed.source != heard.source);
             self.rival = Some(heard);
+            if self.state == State::Withheld {
+                self.take_over(now);
+            }
         }
+    }
+
+    /// The master that fell silent and yet answers pings; `None`: nobody stands against taking over.
+    fn witnessed(&self) -> Option<Heard> {
+        self.followed.filter(|master| {
+            self.rival.is_none() && self.left.is_none() && self.answering.contains(&master.source)
+        })
+    }
+
+    fn withhold(&mut self, master: Heard, now: Moment) {
+        self.state = State::Withheld;
+        self.actions.push_back(Action::Withheld { master: master.source, silence: now.since(master.at) });
     }
 
     /// §6.4.3: an advertisement, as master.

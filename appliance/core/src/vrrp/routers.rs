@@ -3,7 +3,7 @@
 //!
 //! It decides nothing about states; that is [`machine`](super::machine)'s. It never sends or waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::machine::{Action, Event, Instance, Link, Start};
@@ -19,6 +19,7 @@ use crate::plan::VrrpState;
 pub struct Routers {
     instances: BTreeMap<InstanceId, Instance>,
     links: BTreeMap<(LinkName, Family), Link>,
+    answering: BTreeSet<IpAddr>,
     actions: VecDeque<(InstanceId, Action)>,
     unknown: BTreeMap<LinkName, u64>,
 }
@@ -53,6 +54,7 @@ impl Routers {
                 None => Instance::new(settings, start(&id), now),
             };
             self.instances.insert(id.clone(), instance);
+            self.tell(&id, Event::Answering(self.answering.clone()), now);
             let port = (id.interface.clone(), self.instances[&id].settings().family());
             if let Some(link) = self.links.get(&port) {
                 self.tell(&id, Event::Link(*link), now);
@@ -74,6 +76,12 @@ impl Routers {
         for id in here {
             self.tell(&id, Event::Link(link), now);
         }
+    }
+
+    /// Which fellow directors answer pings; see [`Event::Answering`].
+    pub fn answering(&mut self, answering: BTreeSet<IpAddr>, now: Moment) {
+        self.answering = answering;
+        self.tell_all(&Event::Answering(self.answering.clone()), now);
     }
 
     /// A packet of IP protocol 112 arrived on `interface`, or something that is none.
@@ -133,7 +141,7 @@ impl Routers {
     }
 
     /// The interfaces that have a virtual router, with its family.
-    pub fn interfaces(&self) -> std::collections::BTreeSet<(LinkName, Family)> {
+    pub fn interfaces(&self) -> BTreeSet<(LinkName, Family)> {
         let port =
             |(id, instance): (&InstanceId, &Instance)| (id.interface.clone(), instance.settings().family());
         self.instances.iter().map(port).collect()

@@ -1,5 +1,6 @@
 //! What an instance is told, and what it asks for.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ pub enum Event {
     Link(Link),
     /// The time that [`Instance::poll_timeout`] named has come; too early does no harm.
     Timeout,
+    /// Which fellow directors answer pings, where this box pings them: it takes over from none of these only because no
+    /// advertisement is heard. Empty where it does not ping.
+    Answering(BTreeSet<IpAddr>),
     /// An operator wants another box to be master. Does nothing on a box that is not.
     HandOver,
     /// An operator lifts the hold that follows a hand-over.
@@ -82,6 +86,13 @@ pub enum Action {
         slept: Duration,
         /// What other boxes tolerate.
         tolerated: Duration,
+    },
+    /// Tell that a silent master is not replaced, since it answers pings.
+    Withheld {
+        /// Its primary address.
+        master: IpAddr,
+        /// Since its last advertisement.
+        silence: Duration,
     },
     /// Tell that nobody took over what was to be handed over.
     NoHeir,

@@ -1,5 +1,6 @@
 //! The whole transition table as data, and a property over all histories; the stories behind it are in `stories`.
 
+mod standby;
 mod stories;
 
 use super::*;
@@ -107,6 +108,7 @@ fn brief(actions: &[Action]) -> Vec<String> {
         Action::Healed { .. } => "healed".to_owned(),
         Action::Overslept { .. } => "overslept".to_owned(),
         Action::NoHeir => "no heir".to_owned(),
+        Action::Withheld { .. } => "withheld".to_owned(),
         Action::Misfit { misfit, .. } => misfit.label().to_owned(),
     };
     actions.iter().map(word).collect()
@@ -223,6 +225,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(UP),
         1 => Just(Event::Link(Link::Down)),
         1 => Just(Event::HandOver),
+        1 => prop::sample::subsequence(vec![LOWER, HIGHER], 0..=2)
+            .prop_map(|answering| Event::Answering(answering.into_iter().collect())),
         1 => Just(Event::Release),
         1 => Just(Event::Stop),
     ]
@@ -255,7 +259,10 @@ proptest! {
             if actions.iter().any(|a| matches!(a, Action::Send(_))) {
                 prop_assert!(before == Master || state == Master, "{:?} sent in {:?}", event, before);
             }
-            prop_assert_eq!(bench.timer().is_some(), matches!(state, Backup | Master));
+            // A backup without a timer waits for a master that answers pings to stop that, too.
+            let withheld = bench.instance.state == State::Withheld;
+            prop_assert_eq!(bench.timer().is_some(), matches!(state, Backup | Master) && !withheld);
+            prop_assert!(!withheld || bench.instance.witnessed().is_some());
             prop_assert!(bench.timer().unwrap_or_default() <= ms(4_000) * 4);
             if bench.instance.holds() {
                 prop_assert_ne!(state, Master);
