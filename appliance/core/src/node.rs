@@ -11,12 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
-use crate::config::{Config, Member, Port, Server, Service};
+use crate::config::{Config, Member, Port, Server, Service, Storm};
 use crate::health::checker::Checker;
 use crate::moment::Moment;
 use crate::plan::state::Virtual;
 use crate::plan::{self, Health, Plan, View, VrrpState};
 use crate::reconcile::Observed;
+use crate::standby::{Echo, Prober};
 
 /// A real server of a service.
 pub type ServerKey = (ServiceName, ServerName);
@@ -44,6 +45,15 @@ pub enum Event {
     },
     /// The neighbour table, as far as it knows addresses: link, address, MAC.
     Neighbours(BTreeSet<(LinkName, IpAddr, Mac)>),
+    /// An echo request came to an end.
+    Echoed {
+        /// Who was asked.
+        target: IpAddr,
+        /// The number that [`Action::Echo`] gave it.
+        number: u64,
+        /// An answer came in time.
+        answered: bool,
+    },
     /// A link of this box became usable: what failed for want of it is tried again at once.
     Connected,
     /// This box is about to stop.
@@ -66,6 +76,11 @@ pub enum Action {
         /// Total deadline.
         limit: Duration,
     },
+    /// Send an ICMP echo request and answer with [`Event::Echoed`].
+    Echo(Echo),
+    /// Tell the virtual routers which fellow directors answer pings
+    /// ([`machine::Event::Answering`](crate::vrrp::machine::Event::Answering)).
+    Answering(BTreeSet<IpAddr>),
     /// A server's health changed: for the log.
     HealthChanged {
         /// Which server.
@@ -87,6 +102,10 @@ pub struct Node {
     view: View,
     checkers: BTreeMap<ServerKey, Checker>,
     known_macs: BTreeMap<(LinkName, IpAddr), Mac>,
+    /// A standby's pings.
+    prober: Option<Prober>,
+    /// Who was last said to answer them.
+    answering: BTreeSet<IpAddr>,
     actions: Vec<Action>,
     seed: u64,
 }
@@ -100,6 +119,8 @@ impl Node {
             view: View::default(),
             checkers: BTreeMap::new(),
             known_macs: BTreeMap::new(),
+            prober: None,
+            answering: BTreeSet::new(),
             actions: Vec::new(),
             seed,
         }
@@ -126,6 +147,7 @@ impl Node {
         self.view.vrrp.retain(|id, _| config.vrrp.contains_key(id));
         self.config = config;
         self.me = Some(me);
+        self.ping(now);
         self.learn();
         self.settle(now);
     }
@@ -172,11 +194,19 @@ impl Node {
                     checker.recheck(now);
                 }
             }
+            Event::Echoed { target, number, answered } => {
+                if let Some(prober) = &mut self.prober {
+                    prober.handle_outcome(target, number, answered);
+                }
+            }
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
         for checker in self.checkers.values_mut() {
             checker.handle_timeout(now);
+        }
+        if let Some(prober) = &mut self.prober {
+            prober.handle_timeout(now);
         }
         self.settle(now);
     }
@@ -188,7 +218,8 @@ impl Node {
 
     /// When the node wants an [`Event::Timeout`].
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.checkers.values().filter_map(Checker::poll_timeout).min()
+        let pings = self.prober.as_ref().and_then(Prober::poll_timeout);
+        self.checkers.values().filter_map(Checker::poll_timeout).chain(pings).min()
     }
 
     /// The complete kernel state for what is known now.
@@ -228,6 +259,29 @@ impl Node {
         self.checkers.get(server).map(Checker::why)
     }
 
+    /// The fellow directors that this box pings, with the number of requests in a row that had no answer; empty where no
+    /// standby is asked for.
+    pub fn pings(&self) -> BTreeMap<IpAddr, u8> {
+        self.prober.iter().flat_map(Prober::missed).collect()
+    }
+
+    /// As a standby, pings every fellow director where it speaks VRRP. A backup checks servers as a master does: its first
+    /// table must hold nobody who is not known to be healthy.
+    fn ping(&mut self, now: Moment) {
+        let me = self.me.as_ref().and_then(|me| self.config.members.get(me)).filter(|me| me.director);
+        let (Storm::Standby(probing), Some(me)) = (&self.config.cluster.storm, me) else {
+            self.prober = None;
+            return;
+        };
+        let fellows = self.config.members.values().filter(|member| member.director && member.name != me.name);
+        let links: BTreeSet<&LinkName> = self.config.vrrp.keys().map(|id| &id.interface).collect();
+        let ports = fellows.flat_map(|fellow| links.iter().filter_map(|link| fellow.interfaces.get(*link)));
+        let addresses = ports.flat_map(|port| port.addresses.iter().map(|own| own.address())).collect();
+        if !self.prober.as_ref().is_some_and(|prober| prober.is(*probing, &addresses)) {
+            self.prober = Some(Prober::new(*probing, addresses, now));
+        }
+    }
+
     /// This box took an address over. The servers of a member that fell silent are suspects; those of every other
     /// fellow are checked at once, since a master that left in order may take its applications along.
     fn doubt_others(&mut self, silent: Option<IpAddr>, now: Moment) {
@@ -247,16 +301,21 @@ impl Node {
     /// The member that advertises from `source`: its own address or, over IPv6, the link-local one that the kernel makes
     /// of a port's MAC.
     fn speaker(&self, source: IpAddr) -> Option<MemberName> {
-        let IpAddr::V6(link_local) = source else { return member_at(&self.config, source) };
-        let speaks = |member: &&Member| {
-            let written = member.interfaces.values().filter_map(|interface| match interface.port {
-                Port::Mac(mac) => Some(mac),
-                Port::Path(_) => None,
-            });
-            let learnt = self.view.neighbours.get(&member.name).into_iter().flatten().map(|(_, mac)| *mac);
-            written.chain(learnt).any(|mac| mac.link_local() == link_local)
-        };
+        if source.is_ipv4() {
+            return member_at(&self.config, source);
+        }
+        let speaks = |member: &&Member| self.link_locals(member).any(|own| own == source);
         self.config.members.values().find(speaks).map(|member| member.name.clone())
+    }
+
+    /// The link-local addresses that a member's kernel makes of its ports' MACs.
+    fn link_locals<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = IpAddr> + 'a {
+        let written = member.interfaces.values().filter_map(|interface| match interface.port {
+            Port::Mac(mac) => Some(mac),
+            Port::Path(_) => None,
+        });
+        let learnt = self.view.neighbours.get(&member.name).into_iter().flatten().map(|(_, mac)| *mac);
+        written.chain(learnt).map(|mac| mac.link_local().into())
     }
 
     /// Which MACs the fellows have, as far as the neighbour table ever knew: an entry that the kernel forgets for lack of
@@ -304,6 +363,24 @@ impl Node {
             health.insert(key.clone(), to);
         }
         self.view.health = health;
+        let mut answering = BTreeSet::new();
+        if let Some(prober) = &mut self.prober {
+            while let Some(echo) = prober.poll_action(now) {
+                self.actions.push(Action::Echo(echo));
+            }
+            answering = prober.answering();
+        }
+        // Over IPv6 a master advertises from its link-local address.
+        let speakers = self.config.members.values().filter(|member| {
+            let mut own = member.interfaces.values().flat_map(|port| &port.addresses);
+            own.any(|own| answering.contains(&own.address()))
+        });
+        let link_locals: Vec<IpAddr> = speakers.flat_map(|member| self.link_locals(member)).collect();
+        answering.extend(link_locals);
+        if answering != self.answering {
+            self.answering.clone_from(&answering);
+            self.actions.push(Action::Answering(answering));
+        }
     }
 
     fn server(&self, (service, server): &ServerKey) -> Option<(&Service, &Server)> {
@@ -334,6 +411,7 @@ mod tests {
     use crate::config::check::check;
 
     const PAIR: &str = include_str!("../../../examples/pair.toml");
+    const STANDBY: &str = include_str!("../../../examples/standby.toml");
 
     fn at(millis: u64) -> Moment {
         Moment::from_boot(Duration::from_millis(millis))
@@ -455,6 +533,37 @@ mod tests {
         }
         node.handle(Event::Neighbours(BTreeSet::new()), at(2));
         assert_eq!(node.plan().guarded.peers.len(), 2, "an entry that lapses is still right");
+    }
+
+    #[test]
+    fn a_standby_pings_its_fellow_and_says_who_answers_when_that_changes() {
+        let pollux: IpAddr = [192, 168, 0, 238].into();
+        let mut node = Node::new(1);
+        node.configure(check(STANDBY).expect("right"), "castor".parse().expect("a name"), at(0));
+        let mut told = Vec::new();
+        for second in 0..6 {
+            node.handle(Event::Timeout, at(second * 1000));
+            while let Some(action) = node.poll_action() {
+                match action {
+                    Action::Echo(Echo { target, number, .. }) => {
+                        assert_eq!(target, pollux);
+                        let answered = second == 0 || second == 5;
+                        node.handle(Event::Echoed { target, number, answered }, at(second * 1000 + 1));
+                    }
+                    Action::Answering(who) => told.push((second, who.contains(&pollux))),
+                    Action::Check { .. } | Action::HealthChanged { .. } => {}
+                }
+            }
+        }
+        assert_eq!(told, [(0, true), (3, false), (5, true)]);
+        node.configure(check(PAIR).expect("right"), "castor".parse().expect("a name"), at(9000));
+        let last =
+            std::iter::from_fn(|| node.poll_action()).filter(|a| matches!(a, Action::Answering(_))).last();
+        assert_eq!(
+            last,
+            Some(Action::Answering(BTreeSet::new())),
+            "another strategy waits for nobody's silence"
+        );
     }
 
     #[test]

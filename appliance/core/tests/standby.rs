@@ -108,9 +108,10 @@ impl Pair {
     /// Lets time pass; the most masters that there were at any moment.
     fn run(&mut self, time: Duration) -> usize {
         let end = self.now + time;
-        let mut most = 0;
+        let masters = |pair: &Self| pair.masters().iter().filter(|master| **master).count();
+        let mut most = masters(self);
         while self.step(end) {
-            most = most.max(self.masters().iter().filter(|master| **master).count());
+            most = most.max(masters(self));
         }
         self.now = end;
         most
