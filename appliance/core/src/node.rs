@@ -56,10 +56,21 @@ pub enum Event {
     },
     /// A link of this box became usable: what failed for want of it is tried again at once.
     Connected,
+    /// Whether this box's port on the segment for forwarding has a carrier.
+    Forwarding(Carrier),
     /// This box is about to stop.
     Leaving,
     /// Time passed.
     Timeout,
+}
+
+/// Whether a port has a carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// It has.
+    Up,
+    /// It has not, or there is no such port.
+    Down,
 }
 
 /// What a node wants done.
@@ -136,7 +147,7 @@ impl Node {
             let kept = self.checkers.remove(&key).filter(|_| {
                 self.server(&key).is_some_and(|(old_service, old)| {
                     old_service.check == service.check
-                        && old.address == server.address
+                        && (old.address, old.forward) == (server.address, server.forward)
                         && old.port == server.port
                 })
             });
@@ -158,10 +169,13 @@ impl Node {
         for (key, service, server) in servers(&self.config) {
             let service =
                 Virtual::Address { protocol: service.protocol, address: service.address, port: service.port };
-            let in_table = observed
-                .services
-                .get(&service)
-                .is_some_and(|s| s.destinations.contains_key(&(server.address, server.port)));
+            let in_table = observed.services.get(&service).is_some_and(|s| {
+                let way = self
+                    .me
+                    .as_ref()
+                    .and_then(|me| plan::reached_at(&self.config, me, server, self.view.forward_down));
+                way.is_some_and(|address| s.destinations.contains_key(&(address, server.port)))
+            });
             if in_table && let Some(checker) = self.checkers.get_mut(&key) {
                 checker.adopt(now);
             }
@@ -199,6 +213,7 @@ impl Node {
                     prober.handle_outcome(target, number, answered);
                 }
             }
+            Event::Forwarding(carrier) => self.take_other_way(carrier, now),
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
@@ -282,6 +297,24 @@ impl Node {
         }
     }
 
+    /// Whether fellows are forwarded to over the segment for that, or over another while it is down: on the other way they
+    /// are healthy when a check by that way passed.
+    fn take_other_way(&mut self, carrier: Carrier, now: Moment) {
+        let down = carrier == Carrier::Down;
+        if std::mem::replace(&mut self.view.forward_down, down) == down {
+            return;
+        }
+        let me = self.me.as_ref();
+        for (key, _, server) in servers(&self.config) {
+            if server.forward.is_some()
+                && server.member.as_ref() != me
+                && let Some(checker) = self.checkers.get_mut(&key)
+            {
+                checker.suspect(now);
+            }
+        }
+    }
+
     /// This box took an address over. The servers of a member that fell silent are suspects; those of every other
     /// fellow are checked at once, since a master that left in order may take its applications along.
     fn doubt_others(&mut self, silent: Option<IpAddr>, now: Moment) {
@@ -346,11 +379,15 @@ impl Node {
             while let Some(probe) = checker.poll_action(now) {
                 let found = self.config.services.get(&key.0).and_then(|s| Some((s, s.servers.get(&key.1)?)));
                 let Some((service, server)) = found else { continue };
+                // Refused for want of the segment: it is absent whatever this says.
+                let way = self.me.as_ref().and_then(|me| {
+                    plan::reached_at(&self.config, me, server, self.view.forward_down).or(server.forward)
+                });
                 let port = service.check.as_ref().and_then(|c| c.port).unwrap_or(server.port);
                 self.actions.push(Action::Check {
                     server: key.clone(),
                     number: probe.number,
-                    target: SocketAddr::new(server.address, port),
+                    target: SocketAddr::new(way.unwrap_or(server.address), port),
                     limit: probe.limit,
                 });
             }

@@ -30,6 +30,9 @@ pub struct Status {
     pub vrrp: Vec<Instance>,
     /// Virtual services.
     pub services: Vec<Service>,
+    /// How co-located directors are kept from bouncing packets.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// The storm guard.
     pub guard: Guard,
     /// The kernel holds exactly what the plan wants.
@@ -97,6 +100,16 @@ pub struct Server {
     /// Why it is not healthy, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
+}
+
+/// The storm strategy at work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// `weights`, `standby` or `second-nic`; empty without a document.
+    pub name: String,
+    /// What it knows at the moment, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 /// The storm guard.

@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// A server whose checks fail; the others pass
     #[arg(long, value_name = "SERVICE/SERVER")]
     down: Vec<String>,
+    /// The segment for forwarding has no carrier there
+    #[arg(long)]
+    forward_down: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +41,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     let document = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let config = checked(file, &document, &mut io::stderr())?;
     let me = member(&config, &arguments.member)?;
-    let view = view(&config, &arguments.vrrp, &arguments.down)?;
+    let mut view = view(&config, &arguments.vrrp, &arguments.down)?;
+    view.forward_down = arguments.forward_down;
     let picture = Picture::of(&config, me, &view, &plan(&config, me, &view));
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &picture)?;

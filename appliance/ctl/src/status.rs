@@ -74,6 +74,9 @@ fn lines(status: &Status) -> Vec<String> {
             ));
         }
     }
+    if !status.strategy.notes.is_empty() {
+        lines.push(format!("{}: {}", status.strategy.name, status.strategy.notes.join("; ")));
+    }
     if !status.guard.peers.is_empty() {
         lines.push(format!(
             "guard: {} packets of fellow directors served here, {} stopped from going back; against {}",

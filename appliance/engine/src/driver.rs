@@ -9,15 +9,18 @@ mod speaking;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon_core::alarm::LoopAlarm;
 use halcyon_core::config::types::{Family, InstanceId, LinkName, MemberName};
+use halcyon_core::config::{Fallback, Storm};
 use halcyon_core::moment::Moment;
-use halcyon_core::node::{self, Action, Node, ServerKey};
+use halcyon_core::node::{self, Action, Carrier, Node, ServerKey};
 use halcyon_core::plan::{Health, Plan};
 use halcyon_core::report;
+use halcyon_core::standby::Echo;
 use halcyon_core::status::Status;
 use halcyon_core::sync::Standing;
 use halcyon_kernel::{Counters, Kernel};
@@ -43,6 +46,15 @@ const SETTLING: Duration = Duration::from_millis(50);
 /// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
 const VOLUMES: Duration = Duration::from_secs(60);
 
+/// Where those who carry out what the driver starts say how it went.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    /// Health checks.
+    pub checked: mpsc::Sender<(ServerKey, u64, Result<(), String>)>,
+    /// Echo requests.
+    pub echoed: mpsc::Sender<(IpAddr, u64, bool)>,
+}
+
 /// Everything that the engine is.
 pub struct Driver<K> {
     node: Node,
@@ -54,7 +66,7 @@ pub struct Driver<K> {
     supervisor: Supervisor,
     announcer: Announcer,
     scanner: Scanner,
-    checked: mpsc::Sender<(ServerKey, u64, Result<(), String>)>,
+    outcomes: Outcomes,
     status: watch::Sender<Arc<Status>>,
     listener: Option<JoinHandle<()>>,
     entered: BTreeMap<InstanceId, Entered>,
@@ -78,7 +90,7 @@ impl<K: Kernel> Driver<K> {
         binding: Binding,
         vrrp: vrrp_thread::Handle,
         roll_call: roll_call::Handle,
-        checked: mpsc::Sender<(ServerKey, u64, Result<(), String>)>,
+        outcomes: Outcomes,
         status: watch::Sender<Arc<Status>>,
         image: (String, String),
     ) -> Self {
@@ -93,7 +105,7 @@ impl<K: Kernel> Driver<K> {
             supervisor: Supervisor::new(),
             announcer: Announcer::default(),
             scanner: Scanner::default(),
-            checked,
+            outcomes,
             status,
             listener: None,
             entered: BTreeMap::new(),
@@ -120,6 +132,9 @@ impl<K: Kernel> Driver<K> {
                 Event::Vrrp(event) => self.vrrp(event),
                 Event::Checked { server, number, outcome } => {
                     self.node.handle(node::Event::Checked { server, number, outcome }, clock::now());
+                }
+                Event::Echoed { target, number, answered } => {
+                    self.node.handle(node::Event::Echoed { target, number, answered }, clock::now());
                 }
                 Event::Asked(asked) => self.answer(asked),
                 Event::KernelChanged => self.inspect_at = self.inspect_at.min(self.inspected_at + SETTLING),
@@ -170,6 +185,7 @@ impl<K: Kernel> Driver<K> {
             self.reconciler.look(&self.plan.state).await;
             self.volumes(now);
             self.bind();
+            self.forwarding(now);
             self.neighbours().await;
             self.count(now);
             self.replan();
@@ -204,13 +220,21 @@ impl<K: Kernel> Driver<K> {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::Check { server, number, target, limit } => {
-                    let checked = self.checked.clone();
+                    let checked = self.outcomes.checked.clone();
                     tokio::task::spawn_local(async move {
                         let outcome = probes::tcp(target, limit).await;
                         // Only a driver that has ended takes no outcomes.
                         let _ = checked.send((server, number, outcome)).await;
                     });
                 }
+                Action::Echo(Echo { target, number, limit }) => {
+                    let echoed = self.outcomes.echoed.clone();
+                    tokio::task::spawn_local(async move {
+                        let answered = probes::ping(target, number, limit).await;
+                        let _ = echoed.send((target, number, answered)).await;
+                    });
+                }
+                Action::Answering(who) => self.command(Command::Answering(who)),
                 Action::HealthChanged { server: (service, server), from, to, why } => {
                     if to == Health::Up {
                         info!(%service, %server, "{} is up: {why}", server);
@@ -269,6 +293,29 @@ impl<K: Kernel> Driver<K> {
         let addresses = interface.addresses.iter().map(|a| a.address()).collect();
         let serve = observe::serve(addresses, observe.port, self.status.subscribe());
         self.listener = Some(tokio::task::spawn_local(serve));
+    }
+
+    /// Looks whether the segment for forwarding can be used; every change says so.
+    fn forwarding(&mut self, now: Moment) {
+        let Storm::SecondNic(forward) = &self.node.config().cluster.storm else { return };
+        let name = forward.interface.as_str();
+        let up = self.reconciler.observed().links.values().any(|l| l.name == name && l.up && l.carrier);
+        if up == self.node.view().forward_down {
+            if up {
+                info!(interface = name, "the segment for forwarding is back");
+            } else {
+                warn!(
+                    interface = name,
+                    "the segment for forwarding is down: {}",
+                    match forward.fallback {
+                        Fallback::Lan => "forwarding over the services' own segment",
+                        Fallback::Refuse => "this box serves alone",
+                    }
+                );
+            }
+        }
+        let carrier = if up { Carrier::Up } else { Carrier::Down };
+        self.node.handle(node::Event::Forwarding(carrier), now);
     }
 
     async fn neighbours(&mut self) {

@@ -1,5 +1,6 @@
 //! The closed list of what can wake the engine, and the channels that each arrives on.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use halcyon_core::node::ServerKey;
@@ -25,6 +26,15 @@ pub enum Event {
         /// How it went.
         outcome: Result<(), String>,
     },
+    /// An echo request came to an end.
+    Echoed {
+        /// Who was asked.
+        target: IpAddr,
+        /// Its number.
+        number: u64,
+        /// An answer came in time.
+        answered: bool,
+    },
     /// A local program asks.
     Asked(Asked),
     /// Fellow directors have told their connections, or have had their time.
@@ -43,6 +53,8 @@ pub struct Sources {
     pub vrrp: mpsc::UnboundedReceiver<vrrp_thread::Event>,
     /// Health checks.
     pub checked: mpsc::Receiver<(ServerKey, u64, Result<(), String>)>,
+    /// Echo requests.
+    pub echoed: mpsc::Receiver<(IpAddr, u64, bool)>,
     /// The control socket.
     pub asked: mpsc::Receiver<Asked>,
     /// The roll call.
@@ -61,6 +73,7 @@ impl Sources {
             Some(event) = self.vrrp.recv() => Event::Vrrp(event),
             _ = self.terminate.recv() => Event::Terminate,
             Some((server, number, outcome)) = self.checked.recv() => Event::Checked { server, number, outcome },
+            Some((target, number, answered)) = self.echoed.recv() => Event::Echoed { target, number, answered },
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Ok(()) = self.roll_call.changed() => Event::RollCalled,
             Ok(_) = self.changes.next() => Event::KernelChanged,

@@ -9,7 +9,7 @@ use halcyon_core::status::Status;
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::Changes;
 use halcyond::binding::{self, Binding};
-use halcyond::driver::Driver;
+use halcyond::driver::{Driver, Outcomes};
 use halcyond::event::Sources;
 use halcyond::runtime::{self, Keeper};
 use halcyond::{clock, control, log, roll_call, vrrp_thread};
@@ -38,18 +38,21 @@ async fn engine() -> anyhow::Result<()> {
     let (to_driver, asked) = mpsc::channel(BACKLOG);
     tokio::task::spawn_local(control::serve(to_driver));
     let (to_checked, checked) = mpsc::channel(BACKLOG);
+    let (to_echoed, echoed) = mpsc::channel(BACKLOG);
     let (status, _) = watch::channel(Arc::new(Status::default()));
     let roll_call = roll_call::spawn(clock::seed());
     let sources = Sources {
         vrrp,
         checked,
+        echoed,
         asked,
         roll_call: roll_call.answers(),
         changes: Changes::open().context("the kernel's changes cannot be followed")?,
         terminate: signal(SignalKind::terminate()).context("no signals")?,
     };
+    let outcomes = Outcomes { checked: to_checked, echoed: to_echoed };
     let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), binding::trusted(Path::new(binding::KEYS)));
-    let driver = Driver::new(kernel, binding, thread, roll_call, to_checked, status, image());
+    let driver = Driver::new(kernel, binding, thread, roll_call, outcomes, status, image());
     driver.run(sources).await;
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use halcyon_core::config::types::InstanceId;
+use halcyon_core::config::{Fallback, Storm};
 use halcyon_core::node::Node;
 use halcyon_core::plan::{Health, Plan, VrrpState};
-use halcyon_core::status::{Guard, Instance, Server, Service, Status};
+use halcyon_core::status::{Guard, Instance, Server, Service, Status, Strategy};
 use halcyon_kernel::Counters;
 
 use crate::provision::Document;
@@ -59,6 +60,7 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         version: version.to_owned(),
         vrrp: instances(node, facts),
         services: services(node),
+        strategy: strategy(node),
         guard: Guard {
             delivered: facts.counters.delivered.packets,
             dropped: facts.counters.dropped.packets,
@@ -70,6 +72,32 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         unmet: facts.unmet.to_vec(),
         kernel_writes: facts.kernel_writes,
         uptime: facts.uptime,
+    }
+}
+
+/// The strategy, with what its pings or its segment tell.
+fn strategy(node: &Node) -> Strategy {
+    if node.me().is_none() {
+        return Strategy::default();
+    }
+    let silent = |(address, missed): (_, u8)| match missed {
+        0 => format!("{address} answers pings"),
+        _ => format!("{address} left {missed} pings in a row without an answer"),
+    };
+    match &node.config().cluster.storm {
+        Storm::Weights => Strategy { name: "weights".into(), notes: Vec::new() },
+        Storm::Standby(_) => {
+            Strategy { name: "standby".into(), notes: node.pings().into_iter().map(silent).collect() }
+        }
+        Storm::SecondNic(forward) => {
+            let link = &forward.interface;
+            let note = match (node.view().forward_down, forward.fallback) {
+                (false, _) => format!("forwarding over {link}"),
+                (true, Fallback::Lan) => format!("{link} is down: forwarding over the services' own segment"),
+                (true, Fallback::Refuse) => format!("{link} is down: this box serves alone"),
+            };
+            Strategy { name: "second-nic".into(), notes: vec![note] }
+        }
     }
 }
 

@@ -23,7 +23,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
@@ -69,6 +69,8 @@ pub enum Command {
     /// Hand over every virtual router that this box is master of. The state stays master, and the addresses should
     /// stay, until an heir is heard ([`Event::StateChanged`]) or none was found ([`Event::NoHeir`]).
     HandOver,
+    /// Which fellow directors answer pings: a standby takes over from none of them.
+    Answering(BTreeSet<IpAddr>),
     /// Lift the hold that follows a hand-over.
     Release,
     /// Answer with what can be told of every virtual router.
@@ -150,6 +152,15 @@ pub enum Event {
         slept: Duration,
         /// When.
         at: Moment,
+    },
+    /// A silent master is not replaced, since it answers pings.
+    Withheld {
+        /// Of which virtual router.
+        id: InstanceId,
+        /// The master's primary address.
+        master: IpAddr,
+        /// Since its last advertisement.
+        silence: Duration,
     },
     /// Nobody took over what was to be handed over: this box stays master.
     NoHeir {

@@ -1,15 +1,16 @@
 //! The IPVS table and connection synchronisation of a director. Decides who may be forwarded to and with what weight;
 //! which packets get a mark is [`guard`](super::guard)'s.
 //!
-//! No VRRP state enters here: every director carries the same table at all times, so that a takeover has nothing to
+//! No VRRP state enters here, but for a standby's: every director carries the same table at all times, so that a takeover has nothing to
 //! rewrite and nothing can be late. Weighting is by the packet's origin instead: what a client sent is weighted as the
 //! document says, what a fellow director forwarded carries [`FORWARDED`] and is weighted 100 for this box and 0 for
-//! every other.
+//! every other. A standby carries no table until it is master; what is forwarded to it then goes straight to its
+//! application, since no service matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::config::{Forwarding, Member, Service};
+use crate::config::{Forwarding, Member, Service, Storm};
 
 use super::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
 use super::{Health, Perspective, Plan, ownership};
@@ -29,7 +30,14 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     if !box_.me.director {
         return;
     }
+    let mut directs = false;
     for service in box_.config.services.values() {
+        if !box_.directs(service) {
+            let why = "standby: only the master directs; what it forwards here is served";
+            plan.because(format!("no service {}", service.name), why);
+            continue;
+        }
+        directs = true;
         let destinations = destinations(box_, service, plan);
         plan.state.services.insert(
             Virtual::Address { protocol: service.protocol, address: service.address, port: service.port },
@@ -43,8 +51,10 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
             },
         );
     }
-    forwarded(box_, plan);
-    ownership::services(box_, plan);
+    if directs {
+        forwarded(box_, plan);
+        ownership::services(box_, plan);
+    }
     synchronise(box_, plan);
 }
 
@@ -59,12 +69,15 @@ fn destinations(
     for server in service.servers.values() {
         let item = format!("server {} of {}", server.name, service.name);
         let why = match box_.health(service, &server.name) {
-            Health::Up => {
-                let destination = Destination { weight: server.weight.0, forwarding: service.forwarding };
-                table.insert((server.address, server.port), destination);
-                plan.because(item, format!("weight {}: healthy", server.weight.0));
-                continue;
-            }
+            Health::Up => match box_.reaches(server) {
+                Some(address) => {
+                    let destination = Destination { weight: server.weight.0, forwarding: service.forwarding };
+                    table.insert((address, server.port), destination);
+                    plan.because(item, format!("weight {} at {address}: healthy", server.weight.0));
+                    continue;
+                }
+                None => "the segment for forwarding is down, and the document refuses another way",
+            },
             Health::Unknown => "not checked yet",
             Health::Down => "its checks fail",
             Health::Suspect => "its box fell silent",
@@ -81,6 +94,7 @@ fn forwarded(box_: &Perspective<'_>, plan: &mut Plan) {
     for service in box_.config.services.values().filter(|s| box_.co_located(s)) {
         for server in service.servers.values() {
             let mine = server.member.as_ref() == Some(&box_.me.name);
+            let Some(address) = box_.reaches(server) else { continue };
             if !mine && box_.health(service, &server.name) != Health::Up {
                 continue;
             }
@@ -89,7 +103,7 @@ fn forwarded(box_: &Perspective<'_>, plan: &mut Plan) {
             families
                 .entry(service.address.is_ipv6())
                 .or_default()
-                .entry((server.address, 0))
+                .entry((address, 0))
                 .or_insert(Destination { weight, forwarding: Forwarding::Direct });
         }
     }
@@ -108,6 +122,9 @@ fn forwarded(box_: &Perspective<'_>, plan: &mut Plan) {
 /// Connection synchronisation in both directions, between any two directors: on the interface that the document names,
 /// else on the first virtual router's.
 fn synchronise(box_: &Perspective<'_>, plan: &mut Plan) {
+    if let Storm::Standby(_) = box_.config.cluster.storm {
+        return;
+    }
     let Some(first) = box_.instances().next() else { return };
     if box_.fellow_directors().next().is_none() {
         return;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
-use crate::config::{Member, Port, Protocol};
+use crate::config::{Member, Port, Protocol, Storm};
 
 use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
 use super::{FORWARDED, Perspective, Plan, own_addresses, ownership};
@@ -45,7 +45,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     }
     fellows.retain(|(_, macs)| !macs.is_empty());
     if !services.is_empty() {
-        origin(&services, &fellows, ownership::rules(box_), plan);
+        origin(box_, &services, &fellows, ownership::rules(box_), plan);
     }
     if box_.me.director && !fellows.is_empty() {
         last_word(virtual_addresses(box_), &fellows, plan);
@@ -56,6 +56,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
 /// What a fellow director forwarded is marked, so that IPVS serves it here. The rest is a client's: `asked` are the rules
 /// and chains that tell whose it is.
 fn origin(
+    box_: &Perspective<'_>,
     services: &Services,
     fellows: &[Fellow<'_>],
     (asked, led_to): (Vec<Rule>, Vec<Chain>),
@@ -65,12 +66,25 @@ fn origin(
     for (link, mac) in &plan.guarded.peers {
         by_link.entry(link.clone()).or_default().insert(*mac);
     }
-    let from_fellows = by_link.into_iter().map(|(link, macs)| {
+    let mut from_fellows = Vec::new();
+    // Nobody but members is on the segment for forwarding: there the interface tells, and no MAC has to be known.
+    if let Storm::SecondNic(forward) = &box_.config.cluster.storm
+        && box_.me.interfaces.contains_key(&forward.interface)
+    {
+        by_link.remove(&forward.interface);
+        let link = forward.interface.clone();
+        let why = "only members are on the segment for forwarding";
+        plan.because(format!("guard: every frame on {link}"), why);
+        from_fellows.push(Rule::when([Condition::In(link)]).then(Verdict::Jump("forwarded")));
+    }
+    from_fellows.extend(by_link.into_iter().map(|(link, macs)| {
         Rule::when([Condition::In(link), Condition::SourceMac(macs)]).then(Verdict::Jump("forwarded"))
-    });
+    }));
     let base = Base { hook: Hook::Prerouting, priority: BEFORE_ALL, policy: Policy::Accept };
     let chains = &mut plan.state.rules.chains;
-    chains.push(Chain { name: "origin", base: Some(base), rules: from_fellows.chain(asked).collect() });
+    from_fellows.extend(asked);
+    let origin = Chain { name: "origin", base: Some(base), rules: from_fellows };
+    chains.push(origin);
     let mut rules = clients(fellows);
     rules.extend(ports(services).map(|conditions| {
         Rule::when(conditions)

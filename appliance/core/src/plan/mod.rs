@@ -16,13 +16,15 @@ mod ownership;
 mod filter;
 mod sysctls;
 #[cfg(test)]
+mod strategy_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
-use crate::config::{Config, Member, Protocol, Service, VrrpInstance};
+use crate::config::{Config, Fallback, Member, Protocol, Server, Service, Storm, VrrpInstance};
 use state::KernelState;
 
 pub use balancing::FORWARDED;
@@ -36,6 +38,8 @@ pub struct View {
     pub health: BTreeMap<(ServiceName, ServerName), Health>,
     /// Fellow members' MACs by link as the neighbour table has them, beside those of the document.
     pub neighbours: BTreeMap<MemberName, BTreeSet<(LinkName, Mac)>>,
+    /// This box's port on the segment for forwarding has no carrier.
+    pub forward_down: bool,
     /// This box is about to stop.
     pub leaving: bool,
 }
@@ -160,6 +164,21 @@ impl<'a> Perspective<'a> {
         self.config.vrrp.values().filter(move |i| me.director && me.interfaces.contains_key(&i.id.interface))
     }
 
+    /// This box forwards for `service` now. With every strategy but a standby's each director always does.
+    fn directs(&self, service: &Service) -> bool {
+        let holds = |i: &&VrrpInstance| i.addresses.iter().any(|vip| vip.address() == service.address);
+        self.me.director
+            && match self.config.cluster.storm {
+                Storm::Weights | Storm::SecondNic(_) => true,
+                Storm::Standby(_) => self.instances().find(holds).is_some_and(|i| self.is_master(&i.id)),
+            }
+    }
+
+    /// Where this box forwards to what `server` is to serve; `None`: nowhere while the segment for it is down.
+    fn reaches(&self, server: &Server) -> Option<IpAddr> {
+        reached_at(self.config, &self.me.name, server, self.view.forward_down)
+    }
+
     fn is_master(&self, id: &InstanceId) -> bool {
         self.view.vrrp.get(id) == Some(&VrrpState::Master)
     }
@@ -170,6 +189,27 @@ impl<'a> Perspective<'a> {
             return Health::Up;
         }
         *self.view.health.get(&(service.name.clone(), server.clone())).unwrap_or(&Health::Unknown)
+    }
+}
+
+/// Where `me` forwards to what `server` is to serve, and where it checks it: over the segment for forwarding, if there is
+/// one. While that is down the document decides: over the service's own segment, or not at all (`None`).
+pub(crate) fn reached_at(
+    config: &Config,
+    me: &MemberName,
+    server: &Server,
+    forward_down: bool,
+) -> Option<IpAddr> {
+    let (Storm::SecondNic(forward), Some(address)) = (&config.cluster.storm, server.forward) else {
+        return Some(server.address);
+    };
+    // What this box serves itself needs no segment, and connections that name it must find it there in any case.
+    if !forward_down || server.member.as_ref() == Some(me) {
+        return Some(address);
+    }
+    match forward.fallback {
+        Fallback::Lan => Some(server.address),
+        Fallback::Refuse => None,
     }
 }
 

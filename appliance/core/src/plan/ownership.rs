@@ -76,12 +76,17 @@ fn others<'a>(box_: &Perspective<'a>) -> impl Iterator<Item = (u32, &'a Service,
 pub(super) fn services(box_: &Perspective<'_>, plan: &mut Plan) {
     for (mark, service, me, other) in others(box_) {
         let destination = |weight| Destination { weight, forwarding: service.forwarding };
-        let mut destinations = BTreeMap::from([((me.address, 0), destination(INSTEAD))]);
-        let why = if box_.health(service, &other.name) == Health::Down {
-            format!("{} is dead: what it held is reset", other.name)
-        } else {
-            destinations.insert((other.address, 0), destination(OTHER));
-            format!("what no socket here expects is {}'s", other.name)
+        let here = box_.reaches(me).unwrap_or(me.address);
+        let mut destinations = BTreeMap::from([((here, 0), destination(INSTEAD))]);
+        let why = match box_.reaches(other) {
+            _ if box_.health(service, &other.name) == Health::Down => {
+                format!("{} is dead: what it held is reset", other.name)
+            }
+            None => format!("{} cannot be reached: what it holds is reset", other.name),
+            Some(there) => {
+                destinations.insert((there, 0), destination(OTHER));
+                format!("what no socket here expects is {}'s", other.name)
+            }
         };
         plan.because(format!("mark {mark}: open connections of {} at {}", service.name, other.name), why);
         plan.state.services.insert(

@@ -63,6 +63,10 @@ impl<K: Kernel> Driver<K> {
             }
             vrrp_thread::Event::SendFailed { id, error } => error!(router = %id, "cannot advertise: {error}"),
             vrrp_thread::Event::Weakened { what } => warn!("{what}"),
+            vrrp_thread::Event::Withheld { id, master, silence } => {
+                let silence = silence.as_millis();
+                warn!(router = %id, %master, "no advertisement for {silence} ms, but {master} answers pings: not taking over");
+            }
             vrrp_thread::Event::NoHeir { id } => warn!(router = %id, "nobody took over: staying master"),
             vrrp_thread::Event::Misfit { id, source, misfit } => {
                 warn!(router = %id, %source, "an advertisement was not accepted: {misfit}");

@@ -131,6 +131,7 @@ impl Thread {
                     self.link((interface, family), index, primary.filter(|_| up), now);
                 }
                 Ok(Command::HandOver) => self.routers.tell_all(&Input::HandOver, now),
+                Ok(Command::Answering(who)) => self.routers.answering(who, now),
                 Ok(Command::Release) => self.routers.tell_all(&Input::Release, now),
                 Ok(Command::Report(reply)) => {
                     // Who asked may have given up.
@@ -224,6 +225,7 @@ impl Thread {
                 }
                 Action::Overslept { slept, .. } => self.tell(Event::Overslept { id, slept, at }),
                 Action::Healed { other } => self.tell(Event::Healed { id, other, at }),
+                Action::Withheld { master, silence } => self.tell(Event::Withheld { id, master, silence }),
                 Action::NoHeir => self.tell(Event::NoHeir { id }),
                 Action::Misfit { source, misfit } => self.tell(Event::Misfit { id, source, misfit }),
             }
