@@ -1,8 +1,9 @@
 //! The unit `devices`: loads drivers for the hardware that is there and for what is plugged in later.
 //!
 //! A driver may look for its hardware for seconds inside the system call that loads it, so this is a process of its own
-//! and never PID 1. It holds `CAP_SYS_MODULE` and nothing else. What the engine needs comes first: network ports and
-//! the kernel's load balancer; then it says that it is ready, and goes on: packet rules, disks, at leisure all the rest.
+//! and never PID 1. It holds `CAP_SYS_MODULE` and nothing else. What the engine starts with comes first: network ports and
+//! the disks of virtual machines. Then it says that it is ready, and goes on at leisure, so that the engine gets the
+//! processor: packet rules, the load balancer, disks, all the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,11 +26,11 @@ const STORAGE: &str = "0x01";
 /// Virtual machines' own buses: few devices, quick drivers.
 const VIRTUAL_BUSES: &[&str] = &["/sys/bus/virtio/devices", "/sys/bus/vmbus/devices", "/sys/bus/xen/devices"];
 
-/// What the engine looks for when it starts. Everything else that the kernel wants it asks for by itself.
-const FIRST_MODULES: &[&str] = &["ip_vs"];
+/// What the engine opens when it starts. Everything else that the kernel wants it asks for by itself.
+const FIRST_MODULES: &[&str] = &["nfnetlink"];
 
-/// What its first plan uses.
-const SECOND_MODULES: &[&str] = &["nf_tables", "nft_socket"];
+/// What its first plan uses, in this order.
+const SECOND_MODULES: &[&str] = &["nf_tables", "nft_socket", "ip_vs"];
 
 /// Loaded at leisure: what would otherwise be asked for in the middle of a change.
 const LATER_MODULES: &[&str] = &[
@@ -72,9 +73,9 @@ pub(crate) fn run() -> ExitCode {
     rounds(&mut loader, &mut seen, &[NETWORK]);
     FIRST_MODULES.iter().for_each(|module| tell(loader.load(module)));
     ready();
+    let _ = rustix::process::nice(10);
     SECOND_MODULES.iter().for_each(|module| tell(loader.load(module)));
     rounds(&mut loader, &mut seen, &[NETWORK, STORAGE]);
-    let _ = rustix::process::nice(10);
     LATER_MODULES.iter().for_each(|module| tell(loader.load(module)));
     coldplug(&mut loader, &mut seen);
     tell_loaded(&mut loader);

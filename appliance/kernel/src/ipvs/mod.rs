@@ -1,8 +1,8 @@
 //! IPVS over generic netlink: the virtual server table and the connection synchronisation daemons. Runs what
 //! [`wire`] writes and collects what it reads; decides nothing.
 //!
-//! Schedulers are modules. The kernel would load one through a user-mode helper that the image does not have, so they
-//! are loaded at boot, and one that is missing is a clear error here.
+//! IPVS and its schedulers are modules, which the kernel has loaded when they are asked for; one that is missing is a clear
+//! error here. Only what changes something asks: reading a table that cannot be there loads nothing.
 
 pub mod constants;
 pub mod wire;
@@ -10,6 +10,7 @@ pub mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use halcyon_core::plan::state::{SyncRole, Virtual};
 use halcyon_core::reconcile::{DestinationFacts, Op, Scheduling, ServiceFacts, SyncFacts};
@@ -115,7 +116,7 @@ impl Ipvs {
 
     /// The services of the table, without their servers.
     pub fn services(&mut self) -> Result<Vec<Service>, Error> {
-        let Some(family) = self.family()? else { return Ok(Vec::new()) };
+        let Some(family) = self.present()? else { return Ok(Vec::new()) };
         let mut services = Vec::new();
         self.dump(
             "read IPVS services",
@@ -147,7 +148,7 @@ impl Ipvs {
 
     /// The running synchronisation daemons.
     pub fn daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncFacts>, Error> {
-        let Some(family) = self.family()? else { return Ok(BTreeMap::new()) };
+        let Some(family) = self.present()? else { return Ok(BTreeMap::new()) };
         let mut daemons = BTreeMap::new();
         self.dump(
             "read IPVS daemons",
@@ -186,6 +187,15 @@ impl Ipvs {
                 })
                 .collect(),
         }
+    }
+
+    /// The family if `ip_vs` is loaded. To ask for it is to have it loaded, for which the first look at a kernel that
+    /// starts has no time; the file is there as long as the module is (`ip_vs_control_net_init`).
+    fn present(&mut self) -> Result<Option<u16>, Error> {
+        if self.family.is_none() && !Path::new("/proc/net/ip_vs").exists() {
+            return Ok(None);
+        }
+        self.family()
     }
 
     fn family(&mut self) -> Result<Option<u16>, Error> {

@@ -27,6 +27,8 @@ pub struct Rules {
     program: PathBuf,
     record: PathBuf,
     known: Option<Known>,
+    /// Rules were given to this kernel, by this engine or the one before it.
+    given: bool,
 }
 
 /// What was set last.
@@ -46,11 +48,18 @@ impl Rules {
         let socket =
             Socket::open(SockProtocol::NetlinkNetFilter).map_err(|e| Error::refused("open nfnetlink", e))?;
         let known = std::fs::read_to_string(record).ok().and_then(|text| parse_record(&text));
-        Ok(Self { socket, program: program.into(), record: record.into(), known })
+        let given = known.is_some();
+        Ok(Self { socket, program: program.into(), record: record.into(), known, given })
     }
 
     /// Whether the kernel holds exactly `wanted`, untouched since it was set.
+    ///
+    /// A kernel that nobody gave rules to is not asked: it would load the packet filter for the answer, which a box
+    /// that starts has no time for.
     pub fn hold(&mut self, wanted: &rules::Rules) -> Result<bool, Error> {
+        if self.known.is_none() {
+            return Ok(false);
+        }
         let generation = self.generation()?;
         let Some(known) = &mut self.known else { return Ok(false) };
         if generation != Some(known.generation) {
@@ -71,6 +80,7 @@ impl Rules {
         let text = render(rules);
         let before = self.generation()?;
         self.known = None;
+        self.given = true;
         let (program, input) = (self.program.clone(), text.clone());
         tokio::task::spawn_blocking(move || run(&program, &input))
             .await
@@ -88,6 +98,9 @@ impl Rules {
 
     /// The guard's counters; 0 until rules are set for the first time.
     pub fn counters(&mut self) -> Result<Counters, Error> {
+        if !self.given {
+            return Ok(Counters::default());
+        }
         Ok(Counters {
             delivered: self.counter(CounterName::Delivered)?,
             dropped: self.counter(CounterName::Dropped)?,
