@@ -58,6 +58,8 @@ pub enum Event {
     Connected,
     /// Whether this box's port on the segment for forwarding has a carrier.
     Forwarding(Carrier),
+    /// This box waits for nothing but its first healthy servers: those that were checked in vain are checked again.
+    Awaited,
     /// This box is about to stop.
     Leaving,
     /// Time passed.
@@ -214,6 +216,7 @@ impl Node {
                 }
             }
             Event::Forwarding(carrier) => self.take_other_way(carrier, now),
+            Event::Awaited => self.checkers.values_mut().for_each(Checker::hurry),
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
@@ -500,10 +503,22 @@ mod tests {
         assert_eq!(answer(&mut node, &[], at(1)), BOTH, "the network is not there yet");
         assert!(answer(&mut node, &BOTH, at(2)).is_empty(), "and the next check is an interval away");
         node.handle(Event::Connected, at(3));
-        assert_eq!(answer(&mut node, &["pollux"], at(3)), BOTH);
+        assert_eq!(answer(&mut node, &[], at(3)), BOTH, "nor do the applications run");
+        node.handle(Event::Awaited, at(4));
+        let slow: Vec<_> = std::iter::from_fn(|| node.poll_action()).collect();
+        assert_eq!(slow.iter().filter(|action| matches!(action, Action::Check { .. })).count(), 2);
+        node.handle(Event::Awaited, at(5));
+        assert_eq!(node.poll_action(), None, "a check that runs goes on");
+        for action in slow {
+            if let Action::Check { server, number, .. } = action {
+                let outcome =
+                    if server.1.to_string() == "pollux" { Ok(()) } else { Err("no answer".to_owned()) };
+                node.handle(Event::Checked { server, number, outcome }, at(6));
+            }
+        }
         assert!(node.can_direct());
-        node.handle(Event::Connected, at(4));
-        assert_eq!(answer(&mut node, &BOTH, at(4)), ["castor"], "a healthy server is left alone");
+        node.handle(Event::Connected, at(7));
+        assert_eq!(answer(&mut node, &BOTH, at(7)), ["castor"], "a healthy server is left alone");
     }
 
     #[test]

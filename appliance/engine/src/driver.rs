@@ -3,6 +3,12 @@
 //!
 //! There is one await point, in [`Driver::run`], and everything that can end it is an [`Event`]. Cancelling that wait
 //! loses nothing: each source keeps what was not taken.
+//!
+//! A box that starts is heard on the wire before its packet rules stand, which take a program to load: VRRP's sockets are
+//! open as soon as the own addresses are up. That is safe because nothing is balanced or shared yet (`groundwork`
+//! in `halcyon_core::reconcile`) and nothing listens: the engine says that it is ready, for which units that listen wait,
+//! after its first round, and opens its own ports after the rules. Until a server of every service is healthy the box
+//! listens to VRRP and says nothing.
 
 mod leaving;
 mod speaking;
@@ -14,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon_core::alarm::LoopAlarm;
-use halcyon_core::config::types::{Family, InstanceId, LinkName, MemberName};
+use halcyon_core::config::types::{Family, InstanceId, LinkName};
 use halcyon_core::config::{Fallback, Storm};
 use halcyon_core::moment::Moment;
 use halcyon_core::node::{self, Action, Carrier, Node, ServerKey};
@@ -38,6 +44,7 @@ use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
 use crate::{clock, observe, probes, roll_call};
+use speaking::{Told, Voice};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
 const INSPECTION: Duration = Duration::from_millis(500);
@@ -69,17 +76,20 @@ pub struct Driver<K> {
     outcomes: Outcomes,
     status: watch::Sender<Arc<Status>>,
     listener: Option<JoinHandle<()>>,
+    /// A document says where to listen, and nobody does yet.
+    moved: bool,
     entered: BTreeMap<InstanceId, Entered>,
-    links: BTreeMap<(LinkName, Family), speaking::LinkNews>,
+    links: BTreeMap<(LinkName, Family), Told>,
     counters: Counters,
     alarm: LoopAlarm,
     started: Moment,
-    /// VRRP is not spoken yet: since when a link is usable, if one is.
-    holding: Option<Option<Moment>>,
+    voice: Voice,
+    /// When the first round was done: units that come after the engine may start.
+    ready_since: Option<Moment>,
     inspected_at: Moment,
     inspect_at: Moment,
     /// The last readiness that was reported: generation, or unconfigured.
-    ready: Option<Option<u64>>,
+    reported: Option<Option<u64>>,
     image: (String, String),
 }
 
@@ -108,15 +118,17 @@ impl<K: Kernel> Driver<K> {
             outcomes,
             status,
             listener: None,
+            moved: false,
             entered: BTreeMap::new(),
             links: BTreeMap::new(),
             counters: Counters::default(),
             alarm: LoopAlarm::default(),
             started: clock::now(),
-            holding: None,
+            voice: Voice::Silent { connected: None, again: Moment::ZERO },
+            ready_since: None,
             inspected_at: Moment::ZERO,
             inspect_at: Moment::ZERO,
-            ready: None,
+            reported: None,
             image,
         }
     }
@@ -124,9 +136,12 @@ impl<K: Kernel> Driver<K> {
     /// Runs until it is told to stop. Must be called inside a [`LocalSet`](tokio::task::LocalSet).
     pub async fn run(mut self, mut sources: Sources) {
         self.adopt(&mut sources).await;
-        self.supervisor.ready();
         loop {
             self.settle().await;
+            if self.ready_since.is_none() {
+                self.ready_since = Some(clock::now());
+                self.supervisor.ready();
+            }
             let wake = self.wake_at().since(clock::now());
             match sources.next(wake).await {
                 Event::Vrrp(event) => self.vrrp(event),
@@ -150,13 +165,17 @@ impl<K: Kernel> Driver<K> {
     /// Takes over what an engine before this one left in the kernel: the box goes on as it was before anything is
     /// changed.
     async fn adopt(&mut self, sources: &mut Sources) {
+        if self.binding.document().is_none() {
+            return;
+        }
         self.reconciler.look(&self.plan.state).await;
         self.bind();
+        self.open_doors();
         let observed = self.reconciler.observed();
         self.node.adopt(observed, clock::now());
         self.neighbours().await;
         if self.assignments().iter().any(|assignment| assignment.addresses_up) {
-            self.holding = None;
+            self.begin();
         }
         self.tell_links();
         // A virtual router that is resumed says so at once; until then its addresses would look unwanted.
@@ -184,18 +203,28 @@ impl<K: Kernel> Driver<K> {
             // All that is to be known first, so that one plan follows from it and the rules are loaded once.
             self.reconciler.look(&self.plan.state).await;
             self.volumes(now);
-            self.bind();
+            if self.bind() {
+                // Another plan asks for other facts.
+                self.reconciler.look(&self.plan.state).await;
+            }
             self.forwarding(now);
             self.neighbours().await;
             self.count(now);
             self.replan();
-            self.reconciler.bring(&self.plan.state, Occasion::Inspection).await;
+            if self.reconciler.connect(&self.plan.state).await {
+                self.reconciler.look(&self.plan.state).await;
+                self.tell_links();
+                self.replan();
+            }
+            if self.reconciler.bring(&self.plan.state, Occasion::Inspection).await {
+                self.look_soon();
+            }
+            self.open_doors();
         }
         self.act();
         self.replan();
         if self.reconciler.bring(&self.plan.state, Occasion::Planned).await {
-            // Look again soon: what was applied should be there now.
-            self.inspect_at = self.inspect_at.min(clock::now() + Duration::from_millis(20));
+            self.look_soon();
         }
         self.tell_links();
         self.announcer.announce(self.node.config(), self.reconciler.observed(), clock::now());
@@ -203,8 +232,13 @@ impl<K: Kernel> Driver<K> {
         self.publish(now);
     }
 
+    /// What was applied should be there now.
+    fn look_soon(&mut self) {
+        self.inspect_at = self.inspect_at.min(clock::now() + Duration::from_millis(20));
+    }
+
     fn wake_at(&self) -> Moment {
-        [self.node.poll_timeout(), self.announcer.next(), Some(self.inspect_at)]
+        [self.node.poll_timeout(), self.announcer.next(), self.awaited_at(), Some(self.inspect_at)]
             .into_iter()
             .flatten()
             .min()
@@ -258,29 +292,31 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Takes the document in force into the node, once this box is found in it.
-    fn bind(&mut self) {
-        let Some(me) = self.binding.bind(self.reconciler.observed()) else { return };
-        let Some((document, _)) = self.binding.document() else { return };
+    /// Takes the document in force into the node, once this box is found in it. Returns whether that is news.
+    fn bind(&mut self) -> bool {
+        let Some(me) = self.binding.bind(self.reconciler.observed()) else { return false };
+        let Some((document, _)) = self.binding.document() else { return false };
         if self.node.me() == Some(&me) && *self.node.config() == document.config {
-            return;
+            return false;
         }
         let config = document.config.clone();
         info!(member = %me, revision = config.cluster.revision, "configured");
         self.supervisor.hostname(me.as_str());
         self.node.configure(config, me.clone(), clock::now());
         self.replan();
-        self.roll_call.stand(Standing::of(self.node.config(), &me, &self.plan.state));
         self.announcer.retain(self.node.config());
         self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
         self.links.clear();
-        self.holding = Some(None);
         self.command(Command::Configure(self.assignments()));
-        self.listen(&me);
+        self.moved = true;
+        true
     }
 
-    /// Serves `/status` and `/metrics` where the document says, and nowhere else.
-    fn listen(&mut self, me: &MemberName) {
+    /// Listens where a new document says: for the roll call, and for `/status` and `/metrics`. Nowhere else, and never
+    /// before the packet rules stand.
+    fn open_doors(&mut self) {
+        let Some(me) = self.node.me().filter(|_| std::mem::take(&mut self.moved)) else { return };
+        self.roll_call.stand(Standing::of(self.node.config(), me, &self.plan.state));
         if let Some(listener) = self.listener.take() {
             listener.abort();
         }

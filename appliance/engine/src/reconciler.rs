@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use halcyon_core::plan::state::KernelState;
-use halcyon_core::reconcile::{Observed, diff};
+use halcyon_core::reconcile::{Difference, Observed, diff, groundwork};
 use halcyon_kernel::{Kernel, apply_all};
 use tracing::{debug, error, info, warn};
 
@@ -22,6 +22,8 @@ pub enum Occasion {
 pub struct Reconciler<K> {
     kernel: K,
     observed: Observed,
+    /// Nothing was changed since the kernel was last looked at.
+    fresh: bool,
     /// The kernel held the whole plan when it was last compared.
     reconciled: bool,
     unmet: Vec<String>,
@@ -35,6 +37,7 @@ impl<K: Kernel> Reconciler<K> {
         Self {
             kernel,
             observed: Observed::default(),
+            fresh: false,
             reconciled: false,
             unmet: Vec::new(),
             told: BTreeSet::new(),
@@ -44,9 +47,18 @@ impl<K: Kernel> Reconciler<K> {
     /// Looks at the kernel afresh; when it cannot be seen, the last observation stands.
     pub async fn look(&mut self, desired: &KernelState) {
         match self.kernel.observe(desired).await {
-            Ok(observed) => self.observed = observed,
+            Ok(observed) => {
+                self.observed = observed;
+                self.fresh = true;
+            }
             Err(error) => self.tell(format!("the kernel's state cannot be read: {error}")),
         }
+    }
+
+    /// Brings a box that has nothing to guard onto the wire. Returns whether anything was done.
+    pub async fn connect(&mut self, desired: &KernelState) -> bool {
+        let ops = groundwork(desired, &self.observed);
+        !ops.is_empty() && self.apply(&Difference { ops, unmet: Vec::new() }, Occasion::Planned).await
     }
 
     /// Brings the kernel to `desired`. Returns whether anything was done.
@@ -55,11 +67,17 @@ impl<K: Kernel> Reconciler<K> {
         self.unmet = difference.unmet.iter().map(ToString::to_string).collect();
         if difference.ops.is_empty() {
             self.told.clear();
-            self.reconciled = true;
+            // What was applied is only there when it was seen.
+            self.reconciled |= self.fresh;
             return false;
         }
+        self.apply(&difference, occasion).await
+    }
+
+    async fn apply(&mut self, difference: &Difference, occasion: Occasion) -> bool {
         let repair = occasion == Occasion::Inspection && self.reconciled;
         self.reconciled = false;
+        self.fresh = false;
         let applied = apply_all(&mut self.kernel, &difference.ops).await;
         for op in &difference.ops {
             let failed = applied.failed.iter().any(|(other, _)| other == op);

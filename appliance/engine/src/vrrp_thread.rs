@@ -5,6 +5,7 @@
 //! let vrrp = vrrp_thread::spawn(Path::new(vrrp_thread::DIRECTORY), events)?;
 //! vrrp.send(Command::Configure(assignments))?;      // at every change of the document
 //! vrrp.send(Command::Link { … })?;                  // at every change of an interface, repeated ones do no harm
+//! vrrp.send(Command::Begin)?;                       // once: until then sockets are open and nothing is said
 //! while let Some(event) = inbox.recv().await { … }  // states, from which everything else is derived
 //! vrrp.stop();                                      // priority 0, then the thread is gone
 //! ```
@@ -66,6 +67,9 @@ pub enum Command {
         /// Its own address of that family, from which it advertises: never a virtual one; over IPv6 the link-local one.
         primary: Option<IpAddr>,
     },
+    /// Begin to take part, once: this box could serve as master. Until then its sockets are open, and no virtual router
+    /// starts.
+    Begin,
     /// Hand over every virtual router that this box is master of. The state stays master, and the addresses should
     /// stay, until an heir is heard ([`Event::StateChanged`]) or none was found ([`Event::NoHeir`]).
     HandOver,

@@ -95,6 +95,13 @@ impl Checker {
         self.attempt = Attempt::Ready;
     }
 
+    /// Probe a server that is not up now instead of later; an attempt that runs goes on.
+    pub fn hurry(&mut self) {
+        if self.health != Health::Up && matches!(self.attempt, Attempt::Due(_)) {
+            self.attempt = Attempt::Ready;
+        }
+    }
+
     /// The next attempt to make, if one is due.
     pub fn poll_action(&mut self, now: Moment) -> Option<Probe> {
         if self.attempt != Attempt::Ready {

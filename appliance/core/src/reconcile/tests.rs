@@ -152,6 +152,29 @@ fn a_booted_box_becomes_master_in_the_safe_order() {
 }
 
 #[test]
+fn a_booted_box_is_on_the_wire_before_its_rules_and_one_that_balances_or_shares_is_not() {
+    let early = groundwork(&master(), &booted());
+    assert!(early.iter().any(|op| matches!(op, Op::AddAddress { .. })));
+    for op in &early {
+        assert!(!matches!(op, Op::SetRules(_)), "{op}");
+        assert!(
+            !matches!(op, Op::AddAddress { address, .. } if address.role != AddressRole::Own),
+            "{op} draws traffic"
+        );
+    }
+    let later = diff(&master(), &after(&booted(), &early)).ops;
+    assert!(matches!(later[0], Op::SetRules(_)), "{}", later[0]);
+
+    let mut balancing = booted();
+    balancing.services.insert(service(80), ServiceFacts::default());
+    let mut sharing = booted();
+    sharing.addresses.insert((2, cidr(VIP, 24)));
+    for state in [balancing, sharing] {
+        assert_eq!(groundwork(&master(), &state), []);
+    }
+}
+
+#[test]
 fn a_takeover_purges_the_dead_server_before_it_claims_the_address() {
     let mut backup = master();
     backup.addresses.retain(|a| a.role != AddressRole::Virtual);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use halcyon_core::config::types::{Family, LinkName};
+use halcyon_core::moment::Moment;
 use halcyon_core::node;
 use halcyon_core::plan::VrrpState;
 use halcyon_core::plan::state::SyncRole;
@@ -18,12 +19,36 @@ use crate::clock;
 use crate::status::Entered;
 use crate::vrrp_thread::{self, Assignment, Command};
 
-/// How long a box that has just been configured waits for its first healthy servers, once its link is usable, before it
-/// speaks VRRP all the same.
+/// How long a box that has just started waits for its first healthy servers, once its link is usable and its
+/// applications may start, before it speaks VRRP all the same.
 const FIRST_CHECKS: Duration = Duration::from_millis(1500);
+/// How often it checks them meanwhile.
+const IMPATIENCE: Duration = Duration::from_millis(100);
 
-/// A link as the VRRP thread was last told of it: index, usable, address to speak from.
-pub(super) type LinkNews = (u32, bool, Option<IpAddr>);
+/// Whether this box takes part in VRRP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    /// Not yet: it listens.
+    Silent {
+        /// Since when a link is usable, if one is.
+        connected: Option<Moment>,
+        /// When to check again the servers that were checked in vain.
+        again: Moment,
+    },
+    /// For good.
+    Speaking,
+}
+
+/// What the VRRP thread was told of a link in one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The kernel's index; 0: this box has no such link.
+    index: u32,
+    /// It is up and has a carrier.
+    up: bool,
+    /// The address to speak from.
+    primary: Option<IpAddr>,
+}
 
 impl<K: Kernel> Driver<K> {
     /// What VRRP tells.
@@ -94,13 +119,33 @@ impl<K: Kernel> Driver<K> {
             .collect()
     }
 
-    /// Tells the VRRP thread about the links that it speaks on; the first time only when this box could also serve as
+    /// Tells the VRRP thread about the links that it speaks on, and has it begin once this box could also serve as
     /// master.
     pub(super) fn tell_links(&mut self) {
-        let Some(member) = self.node.me().and_then(|me| self.node.config().members.get(me)) else { return };
+        let mut connected = false;
+        for ((interface, family), link) in self.news_of_links() {
+            let Told { index, up, primary } = link;
+            let usable = up && primary.is_some();
+            // A box that starts has no use for links that are not there yet.
+            if !usable && self.voice != Voice::Speaking {
+                continue;
+            }
+            self.command(Command::Link { interface: interface.clone(), family, index, up, primary });
+            self.links.insert((interface, family), link);
+            connected |= usable;
+        }
+        if connected {
+            self.connected();
+        }
+        self.begin_if_able();
+    }
+
+    /// The links of this box of which the thread was told something else than what is observed.
+    fn news_of_links(&self) -> Vec<((LinkName, Family), Told)> {
+        let member = self.node.me().and_then(|me| self.node.config().members.get(me));
         let observed = self.reconciler.observed();
         let mut news = Vec::new();
-        for (name, interface) in &member.interfaces {
+        for (name, interface) in member.iter().flat_map(|member| &member.interfaces) {
             let link = observed.links.iter().find(|(_, l)| l.name == name.as_str());
             let (index, up) = link.map_or((0, false), |(&index, l)| (index, l.up && l.carrier));
             let mut own = interface.addresses.iter().filter(|a| a.address().is_ipv4());
@@ -108,36 +153,57 @@ impl<K: Kernel> Driver<K> {
             // Over IPv6 VRRP speaks from the link-local address (RFC 9568 §5.1.2.1), which every port has.
             let ipv6 = link.and_then(|(_, l)| l.link_local).map(IpAddr::V6);
             for (family, primary) in [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)] {
-                let key = (name.clone(), family);
-                if self.links.get(&key) != Some(&(index, up, primary)) {
-                    news.push((key, (index, up, primary)));
+                let (key, link) = ((name.clone(), family), Told { index, up, primary });
+                if self.links.get(&key) != Some(&link) {
+                    news.push((key, link));
                 }
             }
         }
-        let usable = |(_, up, primary): &LinkNews| *up && primary.is_some();
-        if let Some(since) = self.holding {
-            let now = clock::now();
-            let connected = news.iter().any(|(_, link)| usable(link));
-            if since.is_none() && connected {
-                self.holding = Some(Some(now));
-                self.node.handle(node::Event::Connected, now);
-                self.act();
-            }
-            let waited = since.is_some_and(|since| now.since(since) >= FIRST_CHECKS);
-            // Asked for while the checks are under way.
-            let called = connected && self.roll_called();
-            let able = called && self.node.can_direct();
-            if !able && !waited {
-                return;
-            }
-            self.holding = None;
-        } else if news.iter().any(|(_, link)| usable(link)) {
-            self.node.handle(node::Event::Connected, clock::now());
+        news
+    }
+
+    /// A link became usable: what was checked in vain is checked again.
+    fn connected(&mut self) {
+        let now = clock::now();
+        if let Voice::Silent { connected: connected @ None, again } = &mut self.voice {
+            (*connected, *again) = (Some(now), now + IMPATIENCE);
+        }
+        self.node.handle(node::Event::Connected, now);
+        self.act();
+    }
+
+    /// Begins with VRRP once a server of every service is healthy, or was waited for long enough.
+    fn begin_if_able(&mut self) {
+        // Whoever is elected has to have its rules and services.
+        let Some(ready) = self.ready_since else { return };
+        let now = clock::now();
+        let Voice::Silent { connected: Some(connected), again } = &mut self.voice else { return };
+        let (connected, due) = (*connected, *again <= now);
+        if due {
+            *again = now + IMPATIENCE;
+        }
+        let waited = now.since(ready.max(connected)) >= FIRST_CHECKS;
+        // Asked for while the checks are under way.
+        let able = self.roll_called() && self.node.can_direct();
+        if able || waited {
+            self.begin();
+        } else if due {
+            self.node.handle(node::Event::Awaited, now);
             self.act();
         }
-        for ((interface, family), (index, up, primary)) in news {
-            self.command(Command::Link { interface: interface.clone(), family, index, up, primary });
-            self.links.insert((interface, family), (index, up, primary));
+    }
+
+    /// Takes part in VRRP from now on.
+    pub(super) fn begin(&mut self) {
+        self.voice = Voice::Speaking;
+        self.command(Command::Begin);
+    }
+
+    /// When a box that waits for its first healthy servers wants to check them again.
+    pub(super) fn awaited_at(&self) -> Option<Moment> {
+        match self.voice {
+            Voice::Silent { connected: Some(_), again } => Some(again),
+            Voice::Silent { connected: None, .. } | Voice::Speaking => None,
         }
     }
 

@@ -25,10 +25,10 @@ impl<K: Kernel> Driver<K> {
             _ if now.since(self.started) > VOLUME => None,
             _ => return,
         };
-        if !self.reconciler.reconciled() || self.ready == Some(generation) {
+        if !self.reconciler.reconciled() || self.reported == Some(generation) {
             return;
         }
-        self.ready = Some(generation);
+        self.reported = Some(generation);
         let event = match generation {
             Some(_) => report::Event::Ready {
                 member: self.node.me().map(ToString::to_string),

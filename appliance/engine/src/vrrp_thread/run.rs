@@ -38,6 +38,7 @@ pub(super) fn run(ends: Ends, directory: PathBuf) {
         routers: Routers::default(),
         ports: BTreeMap::new(),
         mute: BTreeSet::new(),
+        begun: false,
         last_adverts: LastAdverts::new(directory),
     };
     if let Err(error) = realtime::enter() {
@@ -59,6 +60,8 @@ struct Thread {
     /// Those whose last advertisement could not be sent.
     mute: BTreeSet<InstanceId>,
     last_adverts: LastAdverts,
+    /// This box takes part: virtual routers hear of links whose sockets are open.
+    begun: bool,
 }
 
 /// An interface as the engine knows it in one family, with its socket.
@@ -130,6 +133,7 @@ impl Thread {
                 Ok(Command::Link { interface, family, index, up, primary }) => {
                     self.link((interface, family), index, primary.filter(|_| up), now);
                 }
+                Ok(Command::Begin) => self.begin(now),
                 Ok(Command::HandOver) => self.routers.tell_all(&Input::HandOver, now),
                 Ok(Command::Answering(who)) => self.routers.answering(who, now),
                 Ok(Command::Release) => self.routers.tell_all(&Input::Release, now),
@@ -144,6 +148,15 @@ impl Thread {
                 Err(TryRecvError::Empty) => return Next::GoOn,
                 // The engine is gone without a word. Its successor goes on where it was.
                 Err(TryRecvError::Disconnected) => return Next::End,
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Moment) {
+        self.begun = true;
+        for ((interface, family), port) in &self.ports {
+            if let (Socket::Open(_), Some(primary)) = (&port.socket, port.primary) {
+                self.routers.link(interface, *family, Link::Up { primary }, now);
             }
         }
     }
@@ -198,7 +211,9 @@ impl Thread {
             match VrrpSocket::open(name.as_str(), port.index, primary) {
                 Ok(socket) => {
                     port.socket = Socket::Open(socket);
-                    self.routers.link(name, family, Link::Up { primary }, at);
+                    if self.begun {
+                        self.routers.link(name, family, Link::Up { primary }, at);
+                    }
                     events.push(Event::SocketOpen { interface: name.clone(), family, at });
                 }
                 Err(failure) => {

@@ -109,13 +109,13 @@ fn misfits(story: &mut Story) -> Result<()> {
 
 /// How fast the box is on the wire, and what our programs hold in a machine of 256 MiB.
 fn start_and_memory(story: &mut Story) -> Result<()> {
-    /// From PID 1's start to the VRRP socket, seconds, the median of several starts.
-    /// The target is 1.5 s, which is not reached under emulation yet; the bound only catches a start that went wrong.
-    const SOCKET_WITHIN: f64 = 8.0;
+    /// From PID 1's start to the VRRP socket, seconds, the median of several starts. A quiet host takes half of it; the
+    /// rest is for a busy one.
+    const SOCKET_WITHIN: f64 = 3.0;
     const STARTS: usize = 5;
     story.with_pair(Wording::default(), |story, pair| {
         story.step("the VRRP socket is open in time", |story| {
-            let mut times = Vec::new();
+            let (mut sockets, mut backups) = (Vec::new(), Vec::new());
             for start in 0..STARTS {
                 pair.power_on(0)?;
                 pair.wait_ready(0)?;
@@ -124,14 +124,17 @@ fn start_and_memory(story: &mut Story) -> Result<()> {
                 let vrrp = report.expect("vrrp", BOOTS_WITHIN, |event| {
                     event.kind() == "vrrp" && event.text("state") == "backup"
                 })?;
-                times.push(vrrp.uptime() - boot.uptime());
+                backups.push(vrrp.uptime() - boot.uptime());
+                let log = pair.agent(0).run(&["/usr/lib/halcyon/bin/halctl", "logs", "10000"], "")?;
+                sockets.push(socket_open(&log)? - boot.uptime());
                 if start + 1 < STARTS {
                     pair.cut_power(0);
                 }
             }
-            times.sort_by(f64::total_cmp);
-            let median = times[STARTS / 2];
-            story.note(format!("median {median:.2} s of {times:.2?}"));
+            sockets.sort_by(f64::total_cmp);
+            backups.sort_by(f64::total_cmp);
+            let median = sockets[STARTS / 2];
+            story.note(format!("median {median:.2} s of {sockets:.2?}; backup after {backups:.2?}"));
             ensure(median <= SOCKET_WITHIN, || format!("{median:.2} s, {SOCKET_WITHIN} s promised"))
         })?;
         story.step("what our programs hold", |story| {
@@ -150,6 +153,13 @@ fn start_and_memory(story: &mut Story) -> Result<()> {
             Ok(())
         })
     })
+}
+
+/// When the engine says that its first VRRP socket was open, seconds since the kernel started.
+fn socket_open(log: &str) -> Result<f64> {
+    let line = log.lines().find(|line| line.contains("VRRP socket open")).context("no socket was opened")?;
+    let at = line.split_whitespace().find_map(|word| word.strip_prefix("at=")?.strip_suffix('s'));
+    at.and_then(|at| at.parse().ok()).with_context(|| format!("no moment in {line:?}"))
 }
 
 /// The process of a unit, by its last report.
