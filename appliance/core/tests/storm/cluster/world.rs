@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use halcyon_core::config::Config;
+use halcyon_core::config::{Config, Protocol};
 use halcyon_core::moment::Moment;
 use halcyon_core::node;
+use halcyon_core::plan::rules::{Condition, Hook, Rule, Rules, Verdict};
 use halcyon_core::plan::state::KernelState;
 use halcyon_core::plan::storm::{
     Answers, Cluster, End, Finding, Packet, Promise, Segment, Sender, Station, check, walk,
@@ -72,6 +73,23 @@ pub(crate) struct World {
     arrivals: BTreeMap<u64, Arrival>,
     history: Vec<String>,
     changed: bool,
+}
+
+/// Whether clients reach a port of the virtual address: a document's rules come a moment after the document.
+fn lets_in(rules: &Rules, (protocol, port): (Protocol, u16)) -> bool {
+    let mut filters =
+        rules.chains.iter().filter(|c| c.base.is_some_and(|base| base.hook == Hook::Input)).peekable();
+    let opening = |rule: &Rule| {
+        let for_port = rule
+            .conditions
+            .iter()
+            .any(|c| matches!(c, Condition::Port(p, ports) if *p == protocol && ports.contains(&port)));
+        let for_address = rule.conditions.iter().any(
+            |c| matches!(c, Condition::Destination(to) if to.iter().any(|cidr| cidr.contains(VIP.into()))),
+        );
+        rule.verdict == Some(Verdict::Accept) && for_port && for_address
+    };
+    filters.peek().is_none() || filters.any(|filter| filter.rules.iter().any(opening))
 }
 
 impl World {
@@ -287,9 +305,10 @@ impl World {
             (mutation.apply)(&mut station.kernel);
         }
         let shown = &mut self.cluster.stations[number];
-        // What it was told to serve, once it takes packets for it.
+        // What it was told to serve, once it takes packets for it and its filter lets them in.
         let ports = if machine.app && machine.holds(VIP.into()) {
-            serves(&self.documents[machine.document], number)
+            let told = serves(&self.documents[machine.document], number);
+            told.into_iter().filter(|port| lets_in(&station.kernel.rules, *port)).collect()
         } else {
             BTreeSet::new()
         };
