@@ -67,7 +67,8 @@ fn process(pid: i32) -> Result<String> {
     }
     text.push_str("[fd]\n");
     for number in list(&format!("{base}/fd"))?.lines() {
-        let target = std::fs::read_link(format!("{base}/fd/{number}")).unwrap_or_default();
+        // One that was closed since it was listed is not open.
+        let Ok(target) = std::fs::read_link(format!("{base}/fd/{number}")) else { continue };
         let _ = writeln!(text, "{number} {}", target.display());
     }
     Ok(text)

@@ -136,6 +136,15 @@ fn drift(story: &mut Story) -> Result<()> {
             pair.wait_served_by(&[&name])
         })?;
         let agent = pair.agent(0);
+        // Until it is known to be dead, what no socket here expects is sent to the other box.
+        let other = pair.cluster.members[1].address.to_string();
+        story.step("gives the absent box up", |_| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while tables::saved(&agent)?.contains(&other) {
+                ensure(Instant::now() < deadline, || format!("{other} is still in a table"))?;
+            }
+            Ok(())
+        })?;
         story.step("an idle reconcile writes nothing", |story| idle(story, pair))?;
         let vip = format!("{}/{}", pair.cluster.vip, pair.cluster.prefix);
         let busybox = "/opt/test/busybox";
