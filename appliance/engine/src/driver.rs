@@ -168,16 +168,18 @@ impl<K: Kernel> Driver<K> {
         if self.binding.document().is_none() {
             return;
         }
-        self.reconciler.look(&self.plan.state).await;
+        // First of all: at short intervals a fellow director takes over within a third of a second.
+        self.reconciler.glance().await;
         self.bind();
-        self.open_doors();
-        let observed = self.reconciler.observed();
-        self.node.adopt(observed, clock::now());
-        self.neighbours().await;
         if self.assignments().iter().any(|assignment| assignment.addresses_up) {
             self.begin();
         }
         self.tell_links();
+        self.move_in();
+        self.reconciler.look(&self.plan.state).await;
+        self.node.adopt(self.reconciler.observed(), clock::now());
+        self.open_doors();
+        self.neighbours().await;
         // A virtual router that is resumed says so at once; until then its addresses would look unwanted.
         let mut awaited: BTreeSet<InstanceId> =
             self.assignments().into_iter().filter(|a| a.addresses_up).map(|a| a.settings.id).collect();
@@ -204,6 +206,7 @@ impl<K: Kernel> Driver<K> {
             self.reconciler.look(&self.plan.state).await;
             self.volumes(now);
             if self.bind() {
+                self.move_in();
                 // Another plan asks for other facts.
                 self.reconciler.look(&self.plan.state).await;
             }
@@ -299,17 +302,21 @@ impl<K: Kernel> Driver<K> {
         if self.node.me() == Some(&me) && *self.node.config() == document.config {
             return false;
         }
-        let config = document.config.clone();
-        info!(member = %me, revision = config.cluster.revision, "configured");
-        self.supervisor.hostname(me.as_str());
-        self.node.configure(config, me.clone(), clock::now());
-        self.replan();
-        self.announcer.retain(self.node.config());
-        self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
+        self.node.configure(document.config.clone(), me, clock::now());
         self.links.clear();
         self.command(Command::Configure(self.assignments()));
         self.moved = true;
         true
+    }
+
+    /// What else follows from a document, once VRRP, which may be waited for, has it.
+    fn move_in(&mut self) {
+        let Some(me) = self.node.me() else { return };
+        info!(member = %me, revision = self.node.config().cluster.revision, "configured");
+        self.supervisor.hostname(me.as_str());
+        self.announcer.retain(self.node.config());
+        self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
+        self.replan();
     }
 
     /// Listens where a new document says: for the roll call, and for `/status` and `/metrics`. Nowhere else, and never

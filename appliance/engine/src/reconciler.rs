@@ -44,6 +44,14 @@ impl<K: Kernel> Reconciler<K> {
         }
     }
 
+    /// Looks at links and addresses only; the rest counts as unknown until the next look.
+    pub async fn glance(&mut self) {
+        match self.kernel.glance().await {
+            Ok(observed) => self.observed = observed,
+            Err(error) => self.tell(format!("the kernel's links cannot be read: {error}")),
+        }
+    }
+
     /// Looks at the kernel afresh; when it cannot be seen, the last observation stands.
     pub async fn look(&mut self, desired: &KernelState) {
         match self.kernel.observe(desired).await {

@@ -51,6 +51,11 @@ impl Kernel for Fake {
         Ok(observed)
     }
 
+    async fn glance(&mut self) -> Result<Observed, Error> {
+        let Observed { links, addresses, .. } = self.state.clone();
+        Ok(Observed { links, addresses, ..Observed::default() })
+    }
+
     async fn apply(&mut self, batch: &[Op]) -> Vec<Result<(), Error>> {
         let mut results = Vec::with_capacity(batch.len());
         for op in batch {

@@ -31,6 +31,9 @@ pub trait Kernel {
     /// those that `desired` names are read.
     fn observe(&mut self, desired: &KernelState) -> impl Future<Output = Result<Observed, Error>> + Send;
 
+    /// Links and addresses only: for who has to know at once whether its virtual addresses are up.
+    fn glance(&mut self) -> impl Future<Output = Result<Observed, Error>> + Send;
+
     /// Runs `batch` in order and says of each operation how it went. One that finds its work done already has
     /// succeeded. A failure does not stop those after it; [`apply_all`] is the caller that knows which must wait.
     fn apply(&mut self, batch: &[Op]) -> impl Future<Output = Vec<Result<(), Error>>> + Send;

@@ -86,7 +86,7 @@ impl Linux {
 }
 
 impl Kernel for Linux {
-    async fn observe(&mut self, desired: &KernelState) -> Result<Observed, Error> {
+    async fn glance(&mut self) -> Result<Observed, Error> {
         let mut links = self.network.links().await?;
         let (addresses, link_locals) = self.network.addresses().await?;
         for (index, address) in link_locals {
@@ -94,14 +94,16 @@ impl Kernel for Linux {
                 link.link_local = Some(address);
             }
         }
+        Ok(Observed { links, addresses, ..Observed::default() })
+    }
+
+    async fn observe(&mut self, desired: &KernelState) -> Result<Observed, Error> {
         let mut observed = Observed {
-            links,
-            addresses,
             routes: self.network.routes().await?,
             rules: self.rules.hold(&desired.rules)?.then(|| desired.rules.clone()),
             services: self.services().await?,
             sync: self.ipvs.daemons()?,
-            ..Observed::default()
+            ..self.glance().await?
         };
         for path in desired.sysctls.keys() {
             let value =
