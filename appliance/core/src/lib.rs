@@ -19,6 +19,7 @@ pub mod health;
 pub mod plan;
 pub mod reconcile;
 pub mod sync;
+pub mod store;
 pub mod node;
 pub mod alarm;
 pub mod status;
