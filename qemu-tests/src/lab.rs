@@ -1,13 +1,12 @@
 //! The network of one test: a thread that owns the switch, the machines' plugs and the client hosts.
 //!
 //! The only reader of the clock and of the network's sockets. Tests hold a [`Lab`], which runs closures on the thread
-//! ([`Lab::with`]), so that nothing is shared and nothing is locked.
+//! ([`Lab::with`]), so that nothing is shared and nothing is locked. What the thread does is in [`network`].
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::io::{Read, Write};
+mod network;
+
+use std::io::Write;
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -16,19 +15,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use halcyon_core::moment::Moment;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::client::host::Host;
-use crate::client::load::{Load, Running};
+use crate::client::load::Load;
 use crate::client::talk::{Outcome, Request};
 use crate::plug::Plug;
 use crate::pulse::Pulse;
 use crate::seed::Seed;
 use crate::switch::frame::Mac;
-use crate::switch::{PortId, Role, Segment, Switch};
+use crate::switch::{PortId, Segment};
 
-/// The thread wakes at least this often.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+use network::Command;
+pub use network::{Network, Tap};
 
 /// The lab's clock: moments since the lab's start.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +42,6 @@ impl Clock {
         Moment::from_boot(self.0.elapsed())
     }
 }
-
-type Command = Box<dyn FnOnce(&mut Network) + Send>;
 
 /// A handle to the network thread. Dropping it ends the thread.
 pub struct Lab {
@@ -65,18 +60,7 @@ impl Lab {
         wake.set_nonblocking(true)?;
         let (commands, inbox) = mpsc::channel();
         let clock = Clock::start();
-        let mut network = Network {
-            switch: Switch::new(seed.fork("faults")),
-            ends: Vec::new(),
-            loads: BTreeMap::new(),
-            singles: BTreeMap::new(),
-            hosts: Vec::new(),
-            late: BinaryHeap::new(),
-            taps: Vec::new(),
-            next_ticket: 0,
-            clock,
-            seed: seed.fork("clients"),
-        };
+        let mut network = Network::new(seed, clock);
         let thread = std::thread::Builder::new()
             .name("network".into())
             .spawn(move || network.run(&inbox, woken))
@@ -125,17 +109,14 @@ impl Lab {
     /// Adds a port of `segment` for a machine's card that will connect at `path`.
     pub fn plug(&self, path: &Path, segment: Segment) -> Result<PortId> {
         let plug = Plug::listen(path).with_context(|| format!("listening at {}", path.display()))?;
-        Ok(self.with(move |network| network.add(Role::Box, segment, End::Machine(plug))))
+        Ok(self.with(move |network| network.add_machine(segment, plug)))
     }
 
     /// Adds client machines with these addresses; they are numbered on from those before.
     pub fn add_hosts(&self, hosts: Vec<(Mac, Ipv4Addr)>, prefix: u8) {
         self.with(move |network| {
             for (mac, address) in hosts {
-                let host = Host::new(mac, address, prefix, &mut network.seed);
-                network.hosts.push((host, PortId(network.ends.len())));
-                let end = End::Host(network.hosts.len() - 1);
-                network.add(Role::Client, Segment::Front, end);
+                network.add_host(mac, address, prefix);
             }
         });
     }
@@ -161,59 +142,33 @@ impl Lab {
     /// Starts a load: its number, and its outcomes as they come.
     pub(crate) fn begin(&self, load: Load) -> (u64, mpsc::Receiver<Outcome>) {
         let (sender, outcomes) = mpsc::channel();
-        let id = self.with(move |network| {
-            let now = network.clock.now();
-            let id = network.ticket();
-            network.loads.insert(id, (Running::new(load, now), sender));
-            id
-        });
+        let id = self.with(move |network| network.start_load(load, sender));
         (id, outcomes)
     }
 
     /// One request from one host (by number).
     pub fn ask(&self, host: usize, request: Request) -> Outcome {
         let (sender, outcome) = mpsc::channel();
-        self.with(move |network| {
-            let ticket = network.ticket();
-            network.singles.insert(ticket, sender);
-            network.begin(host, ticket, request);
-        });
+        self.with(move |network| network.ask(host, request, sender));
         outcome.recv().expect("every request has an outcome")
     }
 
     /// Has the first hosts hold their neighbour entries of an address, one after the other as `pins` says.
     pub fn pin(&self, pins: Vec<Option<(Ipv4Addr, Mac)>>) {
-        self.with(move |network| {
-            for ((host, _), pin) in network.hosts.iter_mut().zip(pins) {
-                host.pin(pin);
-            }
-        });
+        self.with(move |network| network.pin(&pins));
     }
 
     /// Ends connections that `Ask::Hold` left open.
     pub fn release(&self, held: &[u64]) {
         let tickets = held.to_vec();
-        self.with(move |network| {
-            let now = network.clock.now();
-            for (host, _) in &mut network.hosts {
-                tickets.iter().for_each(|ticket| host.release(*ticket, now));
-            }
-        });
+        self.with(move |network| network.release(&tickets));
     }
 
     /// Pings connections that `Ask::Hold` left open, all at once, in the given order.
     pub fn ping(&self, held: &[u64], patience: Duration) -> Vec<Outcome> {
         let (sender, outcomes) = mpsc::channel();
         let tickets = held.to_vec();
-        self.with(move |network| {
-            let now = network.clock.now();
-            for ticket in tickets {
-                network.singles.insert(ticket, sender.clone());
-                if !network.hosts.iter_mut().any(|(host, _)| host.ping(ticket, patience, now)) {
-                    network.singles.remove(&ticket);
-                }
-            }
-        });
+        self.with(move |network| network.ping(&tickets, patience, &sender));
         outcomes.into_iter().collect()
     }
 
@@ -255,203 +210,9 @@ impl Stream {
     /// Begins no more requests, waits for the open ones and returns all outcomes.
     pub fn stop(mut self) -> Vec<Outcome> {
         let id = self.id;
-        self.lab.with(move |network| {
-            if let Some((load, _)) = network.loads.get_mut(&id) {
-                load.stop();
-            }
-        });
+        self.lab.with(move |network| network.stop_load(id));
         self.kept.extend(self.outcomes.iter());
         self.kept
-    }
-}
-
-/// A frame that a fault holds back: until when, in which order, for which port.
-type Late = (Moment, u64, usize, Arc<[u8]>);
-
-/// What is at a port.
-enum End {
-    Machine(Plug),
-    Host(usize),
-}
-
-/// Sees every frame a machine sends before the switch does; takes it away by returning true.
-pub type Tap = Box<dyn FnMut(PortId, &[u8]) -> bool + Send>;
-
-/// The network, as its thread sees it.
-pub struct Network {
-    /// The switch and its books.
-    pub switch: Switch,
-    ends: Vec<End>,
-    hosts: Vec<(Host, PortId)>,
-    loads: BTreeMap<u64, (Running, mpsc::Sender<Outcome>)>,
-    singles: BTreeMap<u64, mpsc::Sender<Outcome>>,
-    late: BinaryHeap<Reverse<Late>>,
-    taps: Vec<Tap>,
-    next_ticket: u64,
-    clock: Clock,
-    seed: Seed,
-}
-
-impl Network {
-    /// Adds a tap.
-    pub fn tap(&mut self, tap: Tap) {
-        self.taps.push(tap);
-    }
-
-    /// Hands a frame to the machine at `port`, past the switch and its faults.
-    pub fn inject(&mut self, port: PortId, frame: &[u8]) {
-        if let End::Machine(plug) = &mut self.ends[port.0] {
-            plug.send(frame);
-        }
-    }
-
-    /// Whether a machine is connected at `port`.
-    pub fn is_connected(&self, port: PortId) -> bool {
-        matches!(&self.ends[port.0], End::Machine(plug) if plug.is_connected())
-    }
-
-    fn add(&mut self, role: Role, segment: Segment, end: End) -> PortId {
-        self.ends.push(end);
-        self.switch.add_port(role, segment)
-    }
-
-    fn ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
-    }
-
-    fn begin(&mut self, host: usize, ticket: u64, request: Request) {
-        let now = self.clock.now();
-        let hosts = self.hosts.len();
-        self.hosts[host % hosts].0.ask(ticket, request, now);
-    }
-
-    fn run(&mut self, inbox: &mpsc::Receiver<Command>, mut woken: UnixStream) {
-        loop {
-            loop {
-                match inbox.try_recv() {
-                    Ok(command) => command(self),
-                    Err(mpsc::TryRecvError::Empty) => break,
-                    Err(mpsc::TryRecvError::Disconnected) => return,
-                }
-            }
-            while self.turn() {}
-            self.sleep(&woken);
-            // Only the waking counts, not what was written.
-            while woken.read(&mut [0; 64]).is_ok_and(|length| length > 0) {}
-        }
-    }
-
-    /// One round over everything that may have something to do; true when frames moved.
-    fn turn(&mut self) -> bool {
-        let now = self.clock.now();
-        let mut moved = false;
-        for index in 0..self.ends.len() {
-            let End::Machine(plug) = &mut self.ends[index] else { continue };
-            let reading = plug.turn();
-            if reading.gone {
-                self.switch.forget(PortId(index));
-            }
-            for frame in reading.frames {
-                moved = true;
-                let mut taken = false;
-                for tap in &mut self.taps {
-                    taken |= tap(PortId(index), &frame);
-                }
-                if !taken {
-                    self.pass(frame.into(), PortId(index), now);
-                }
-            }
-        }
-        while let Some(Reverse((at, ..))) = self.late.peek()
-            && *at <= now
-        {
-            let Some(Reverse((_, _, to, frame))) = self.late.pop() else { break };
-            moved = true;
-            self.hand(PortId(to), &frame);
-        }
-        self.begin_loads(now);
-        for index in 0..self.hosts.len() {
-            let (host, port) = &mut self.hosts[index];
-            if host.due(now).is_none_or(|due| due > now) {
-                continue;
-            }
-            let port = *port;
-            let (frames, outcomes) = host.turn(now);
-            moved |= !frames.is_empty() || !outcomes.is_empty();
-            for frame in frames {
-                self.pass(frame.into(), port, now);
-            }
-            for outcome in outcomes {
-                self.tell(outcome);
-            }
-        }
-        moved
-    }
-
-    fn begin_loads(&mut self, now: Moment) {
-        let ids: Vec<u64> = self.loads.keys().copied().collect();
-        for id in ids {
-            loop {
-                let ticket = self.ticket();
-                let Some((load, _)) = self.loads.get_mut(&id) else { break };
-                let Some((host, request)) = load.next(ticket, now) else { break };
-                self.begin(host, ticket, request);
-            }
-        }
-        // Dropping the sender tells the waiting test that no more outcomes come.
-        self.loads.retain(|_, (load, _)| !load.is_over());
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        if let Some(single) = self.singles.remove(&outcome.ticket) {
-            // A test that no longer waits does not want to know.
-            let _ = single.send(outcome);
-            return;
-        }
-        for (load, sender) in self.loads.values_mut() {
-            if load.ended(outcome.ticket) {
-                let _ = sender.send(outcome);
-                return;
-            }
-        }
-    }
-
-    fn pass(&mut self, frame: Arc<[u8]>, from: PortId, now: Moment) {
-        for delivery in self.switch.handle(&frame, from, now) {
-            if delivery.at <= now {
-                self.hand(delivery.to, &delivery.frame);
-            } else {
-                let order = self.ticket();
-                self.late.push(Reverse((delivery.at, order, delivery.to.0, delivery.frame)));
-            }
-        }
-    }
-
-    fn hand(&mut self, to: PortId, frame: &Arc<[u8]>) {
-        match &mut self.ends[to.0] {
-            End::Machine(plug) => plug.send(frame),
-            End::Host(index) => self.hosts[*index].0.receive(frame),
-        }
-    }
-
-    fn sleep(&mut self, woken: &UnixStream) {
-        let now = self.clock.now();
-        let hosts = self.hosts.iter_mut().filter_map(|(host, _)| host.due(now));
-        let loads = self.loads.values().filter_map(|(load, _)| load.due());
-        let late = self.late.peek().map(|Reverse((at, ..))| *at);
-        let wait = hosts.chain(loads).chain(late).min().map_or(LONGEST_SLEEP, |due| due.since(now));
-        // Rounded up: waking a moment too early would spin.
-        let millis = wait.min(LONGEST_SLEEP).as_micros().div_ceil(1000) as u16;
-        let mut fds = vec![PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
-        for end in &self.ends {
-            let End::Machine(plug) = end else { continue };
-            let (fd, writing) = plug.interest();
-            let flags = if writing { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-            fds.push(PollFd::new(fd, flags));
-        }
-        // An interrupted poll is a short sleep.
-        let _ = poll(&mut fds, PollTimeout::from(millis));
     }
 }
 
