@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::draw::{Cluster, Service, Wording};
+use crate::draw::Cluster;
 use crate::image::Image;
 use crate::vm::hardware::{Access, Bus, Disk, Hardware, Start};
+use crate::wording::{Service, Wording};
 
 /// Makes `hardware` such a box: the cluster's member `which`, with this priority.
 pub fn replace(

@@ -1,8 +1,8 @@
 //! Acceptance: the image in QEMU, on a switch of our own. No root, no host network, no KVM.
 //!
 //! Reading order: `switch` (pure: frames in, deliveries and books out) → `client` (hosts with a real TCP stack) → `lab`
-//! (the thread that owns both) → `vm` (machines: QMP, consoles, report tty) → `draw` (addresses, names and documents
-//! from a seed) → `pair` (two boxes set up to serve). The tests themselves are in `bin/acceptance`.
+//! (the thread that owns both) → `vm` (machines: QMP, consoles, report tty) → `draw` (addresses and names from a seed)
+//! → `wording` (the document) → `pair` (two boxes set up to serve). The tests themselves are in `bin/acceptance`.
 //!
 //! Shares nothing with the product but the clock type: what it judges, it decodes itself.
 
@@ -22,3 +22,4 @@ pub mod tables;
 pub mod vm;
 pub mod volume;
 pub mod wire;
+pub mod wording;

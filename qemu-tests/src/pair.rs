@@ -11,7 +11,7 @@ use halcyon_core::moment::Moment;
 use crate::agent::Agent;
 use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
-use crate::draw::{CLIENTS, Cluster, Strategy, Wording};
+use crate::draw::{CLIENTS, Cluster};
 use crate::image::Image;
 use crate::keepalived::{self, Extent};
 use crate::lab::{Lab, Stream};
@@ -21,6 +21,7 @@ use crate::vm::hardware::{Access, Bus, Card, CardModel, Disk, Hardware, Start};
 use crate::vm::report::Reported;
 use crate::vm::{RunDirectory, Vm};
 use crate::volume;
+use crate::wording::{Strategy, Wording};
 
 /// A box boots within this, under emulation and on a busy host.
 pub const BOOTS_WITHIN: Duration = Duration::from_secs(90);

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
-use crate::draw::{Cluster, Service};
+use crate::draw::Cluster;
+use crate::wording::Service;
 use anyhow::{Result, bail};
 
 /// ipvsadm with its own loader and libraries: the box has none.

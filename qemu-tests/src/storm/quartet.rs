@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::draw::{Service, Wording};
 use crate::seed::Seed;
+use crate::wording::{Service, Wording};
 
 /// The persistence of the services that have one.
 pub const PERSISTENCE: Duration = Duration::from_secs(50);

@@ -12,12 +12,13 @@ use super::{halcyon, naive, quartet};
 use crate::agent::Agent;
 use crate::client::load::{Load, Pace, Tally};
 use crate::client::talk::{Ask, Outcome, Request};
-use crate::draw::{CLIENTS, Cluster, GUESTS, Service, Strategy, Wording};
+use crate::draw::{CLIENTS, Cluster, GUESTS};
 use crate::lab::Stream;
 use crate::pair::Pair;
 use crate::seed::Seed;
 use crate::switch::faults::{Fault, Traffic};
 use crate::tables;
+use crate::wording::{Service, Strategy, Wording};
 
 /// What runs on the boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use halcyon_qemu_tests::client::load::Tally;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::vm::hardware::{Access, Bus, CardModel, Disk, Start};
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 

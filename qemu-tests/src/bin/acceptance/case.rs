@@ -6,9 +6,9 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::seed::{Seed, VARIABLE};
+use halcyon_qemu_tests::wording::Wording;
 
 /// A case: one story, told in steps that each count as a test.
 pub(crate) struct Case {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use halcyon_qemu_tests::client::load::Tally;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::switch::faults::{Fault, Traffic};
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story};
 use crate::serving::{all_answered, balanced, crossings};

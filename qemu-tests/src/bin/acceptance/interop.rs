@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use halcyon_qemu_tests::client::load::Tally;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::keepalived::Extent;
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::wire::Advert;
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use halcyon_qemu_tests::agent::Agent;
 use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::client::talk::{Ask, Request};
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::tables::{self, IPVSADM};
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 use crate::serving::{all_answered, balanced, crossings};

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use halcyon_core::moment::Moment;
 use halcyon_qemu_tests::client::load::{Tally, outage};
 use halcyon_qemu_tests::client::talk::Outcome;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::tables;
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 

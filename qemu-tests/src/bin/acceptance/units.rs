@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use halcyon_qemu_tests::agent::Agent;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 

@@ -5,10 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::vm::hardware::{Access, Bus, Disk};
 use halcyon_qemu_tests::volume;
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
 

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use halcyon_core::moment::Moment;
-use halcyon_qemu_tests::draw::Wording;
 use halcyon_qemu_tests::lab::Stream;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::seed::{Seed, VARIABLE};
+use halcyon_qemu_tests::wording::Wording;
 
 use crate::picture::{Canvas, Scene};
 use crate::promises::{Moments, Promises};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use halcyon_qemu_tests::draw::{Strategy, Wording};
 use halcyon_qemu_tests::seed::Seed;
 use halcyon_qemu_tests::storm::site::{Make, Site};
 use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
+use halcyon_qemu_tests::wording::{Strategy, Wording};
 
 /// Boxes of one make with one strategy.
 pub(crate) struct Setup {
