@@ -47,7 +47,8 @@ fn alone(story: &mut Story, wording: Wording) -> Result<()> {
             pair.power_on(0)?;
             pair.power_on(1)?;
             let name = pair.cluster.members[0].name.clone();
-            pair.wait_served_by(&[&name])
+            pair.wait_served_by(&[&name])?;
+            pair.wait_advertised(0)
         })?;
         story.step("the agent answers, in pieces too", |_| {
             let agent = pair.agent(0);
@@ -72,7 +73,9 @@ fn beside(story: &mut Story, wording: Wording, keepalived: usize) -> Result<()> 
             pair.wait_ready(ours)?;
             pair.wait_master(0)?;
             let expected = if ours == 0 { "master" } else { "backup" };
-            pair.wait_vrrp(ours, 0, expected, Duration::from_secs(30)).map(drop)
+            pair.wait_vrrp(ours, 0, expected, Duration::from_secs(30))?;
+            // A backup that has heard no advertisement yet counts from its own start, which is later than the last one.
+            pair.wait_advertised(0)
         })?;
         story.step("the other takes over after a power cut", |story| takes_over(story, pair, 1))?;
         story.step("the first comes back and preempts", |_| {
