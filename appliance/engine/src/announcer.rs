@@ -48,16 +48,10 @@ impl Announcer {
     pub fn announce(&mut self, config: &Config, observed: &Observed, now: Moment) {
         for (id, schedule) in &mut self.schedules {
             let Some(instance) = config.vrrp.get(id) else { continue };
-            let Some((&index, link)) = observed.links.iter().find(|(_, l)| l.name == id.interface.as_str())
-            else {
-                continue;
-            };
+            let Some((index, link)) = observed.by_name(id.interface.as_str()) else { continue };
             let Some(mac) = link.mac else { continue };
-            let here = |address: IpAddr| {
-                observed.addresses.iter().any(|(i, c)| *i == index && c.address() == address)
-            };
             let addresses: Vec<IpAddr> =
-                instance.addresses.iter().map(|a| a.address()).filter(|a| here(*a)).collect();
+                instance.addresses.iter().map(|a| a.address()).filter(|a| observed.has(index, *a)).collect();
             if addresses.is_empty() || !schedule.due(now) {
                 continue;
             }

@@ -39,7 +39,7 @@ use crate::announcer::Announcer;
 use crate::binding::Binding;
 use crate::event::{Event, Sources};
 use crate::reconciler::{Occasion, Reconciler};
-use crate::status::{Entered, word};
+use crate::status::Entered;
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
@@ -274,9 +274,9 @@ impl<K: Kernel> Driver<K> {
                 Action::Answering(who) => self.command(Command::Answering(who)),
                 Action::HealthChanged { server: (service, server), from, to, why } => {
                     if to == Health::Up {
-                        info!(%service, %server, "{} is up: {why}", server);
+                        info!(%service, %server, "{server} is up: {why}");
                     } else {
-                        warn!(%service, %server, "{} is {}, it was {}: {why}", server, word(to), word(from));
+                        warn!(%service, %server, "{server} is {to}, it was {from}: {why}");
                     }
                 }
             }

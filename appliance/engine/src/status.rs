@@ -33,9 +33,9 @@ pub struct Facts<'a> {
     pub entered: &'a BTreeMap<InstanceId, Entered>,
     /// The guard's counters.
     pub counters: Counters,
-    /// What is missing between plan and kernel: empty and `true` when nothing is.
+    /// What the plan wants and this box cannot have now.
     pub unmet: &'a [String],
-    /// The last difference was empty.
+    /// The kernel held the whole plan when it was last compared.
     pub reconciled: bool,
     /// Changes made to the kernel.
     pub kernel_writes: u64,
@@ -144,21 +144,11 @@ fn services(node: &Node) -> Vec<Service> {
                         port: server.port,
                         weight: if healthy { server.weight.0 } else { 0 },
                         healthy,
-                        health: word(health).to_owned(),
+                        health: health.to_string(),
                         why: node.why(&key).filter(|_| !healthy).map(ToOwned::to_owned),
                     }
                 })
                 .collect(),
         })
         .collect()
-}
-
-/// A server's health in a word.
-pub fn word(health: Health) -> &'static str {
-    match health {
-        Health::Unknown => "unknown",
-        Health::Up => "up",
-        Health::Down => "down",
-        Health::Suspect => "suspect",
-    }
 }

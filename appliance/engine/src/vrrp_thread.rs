@@ -7,7 +7,7 @@
 //! vrrp.send(Command::Link { … })?;                  // at every change of an interface, repeated ones do no harm
 //! vrrp.send(Command::Begin)?;                       // once: until then sockets are open and nothing is said
 //! while let Some(event) = inbox.recv().await { … }  // states, from which everything else is derived
-//! vrrp.stop();                                      // priority 0, then the thread is gone
+//! vrrp.send(Command::Stop)?;                        // priority 0; the inbox ends when the thread is gone
 //! ```
 //!
 //! It carries out what `halcyon_core::vrrp` decides and never waits for the kernel, the disk, the log or the rest of the
@@ -16,7 +16,7 @@
 //!
 //! After each advertisement it notes the time in a file per virtual router on tmpfs, so that the engine that comes after
 //! a crash can go on as master if no other box can have taken over yet. A handle that is dropped without
-//! [`Handle::stop`], as by a crash, ends the thread without a priority 0 for the same reason.
+//! [`Command::Stop`], as by a crash, ends the thread without a priority 0 for the same reason.
 
 mod last_advert;
 mod realtime;
@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::Duration;
 
 use halcyon_core::config::types::{Family, InstanceId, LinkName};
@@ -62,9 +62,8 @@ pub enum Command {
         family: Family,
         /// The kernel's index of it.
         index: u32,
-        /// It is up and has a carrier.
-        up: bool,
         /// Its own address of that family, from which it advertises: never a virtual one; over IPv6 the link-local one.
+        /// `None` while it is down, has no carrier or no such address.
         primary: Option<IpAddr>,
     },
     /// Begin to take part, once: this box could serve as master. Until then its sockets are open, and no virtual router
@@ -198,7 +197,6 @@ pub enum Unreachable {
 pub struct Handle {
     commands: SyncSender<Command>,
     waker: UnixStream,
-    thread: JoinHandle<()>,
 }
 
 impl Handle {
@@ -214,13 +212,6 @@ impl Handle {
         // A full waker is one that wakes already.
         let _ = (&self.waker).write(&[0]);
         Ok(())
-    }
-
-    /// Gives up everything with priority 0 and waits for the thread to end, which takes it no longer than sending.
-    pub fn stop(self) {
-        if self.send(Command::Stop).is_ok() {
-            let _ = self.thread.join();
-        }
     }
 }
 
@@ -242,6 +233,6 @@ pub fn spawn(directory: &Path, events: UnboundedSender<Event>) -> io::Result<Han
     woken.set_nonblocking(true)?;
     let ends = Ends { commands: taken, waker: woken, events };
     let directory = directory.to_owned();
-    let thread = Builder::new().name("vrrp".into()).spawn(move || run::run(ends, directory))?;
-    Ok(Handle { commands, waker, thread })
+    Builder::new().name("vrrp".into()).spawn(move || run::run(ends, directory))?;
+    Ok(Handle { commands, waker })
 }

@@ -21,6 +21,7 @@ mod strategy_tests;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
@@ -58,6 +59,18 @@ pub enum VrrpState {
     Fault,
 }
 
+/// As the report tty and `/status` name it.
+impl fmt::Display for VrrpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Master => "master",
+            Self::Fault => "fault",
+        })
+    }
+}
+
 /// What is known of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
@@ -69,6 +82,18 @@ pub enum Health {
     Down,
     /// Its box fell silent: not in the table until a check passes.
     Suspect,
+}
+
+/// As `/status` names it.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Suspect => "suspect",
+        })
+    }
 }
 
 /// The planner's answer.

@@ -122,9 +122,14 @@ impl Observed {
         self.links.iter().find(|(_, link)| link.loopback).map(|(&index, _)| index)
     }
 
-    /// Index of the link that carries `name`.
-    pub fn by_name(&self, name: &str) -> Option<u32> {
-        self.links.iter().find(|(_, link)| link.name == name).map(|(&index, _)| index)
+    /// The link that carries `name`, with its index.
+    pub fn by_name(&self, name: &str) -> Option<(u32, &LinkFacts)> {
+        self.links.iter().find(|(_, link)| link.name == name).map(|(&index, link)| (index, link))
+    }
+
+    /// Whether the link with `index` has `address`, whatever its prefix.
+    pub fn has(&self, index: u32, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(at, cidr)| *at == index && cidr.address() == address)
     }
 
     /// The permanent MACs of this box's ports, in the order of the kernel's indexes: how a document names a box.

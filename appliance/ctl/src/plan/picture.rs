@@ -291,7 +291,7 @@ impl fmt::Display for Picture {
             None => writeln!(f, "  {item}"),
         };
         let states: Vec<String> =
-            self.vrrp.iter().map(|(id, state)| format!("{id} {}", shown(*state))).collect();
+            self.vrrp.iter().map(|(id, state)| format!("{id} {state}")).collect();
         writeln!(f, "{} ({})", self.member, states.join(", "))?;
         writeln!(f, "\naddresses")?;
         for address in &self.addresses {
@@ -344,14 +344,5 @@ impl fmt::Display for Picture {
             line(f, reason.item.trim_start_matches("no "), Some(&reason.why))?;
         }
         Ok(())
-    }
-}
-
-fn shown(state: VrrpState) -> &'static str {
-    match state {
-        VrrpState::Init => "init",
-        VrrpState::Backup => "backup",
-        VrrpState::Master => "master",
-        VrrpState::Fault => "fault",
     }
 }

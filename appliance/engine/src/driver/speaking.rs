@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use halcyon_core::config::VrrpInstance;
 use halcyon_core::config::types::{Family, LinkName};
 use halcyon_core::moment::Moment;
 use halcyon_core::node;
@@ -44,9 +45,7 @@ pub(super) enum Voice {
 pub(super) struct Told {
     /// The kernel's index; 0: this box has no such link.
     index: u32,
-    /// It is up and has a carrier.
-    up: bool,
-    /// The address to speak from.
+    /// The address to speak from; `None` while it is down, has no carrier or no such address.
     primary: Option<IpAddr>,
 }
 
@@ -55,7 +54,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn vrrp(&mut self, event: vrrp_thread::Event) {
         match event {
             vrrp_thread::Event::StateChanged { id, to, why, silent, at, .. } => {
-                info!(router = %id, "{}: {why}", state_word(to));
+                info!(router = %id, "{to}: {why}");
                 self.supervisor.report(&report::Event::Vrrp {
                     id: id.vrid.get(),
                     interface: id.interface.to_string(),
@@ -104,19 +103,14 @@ impl<K: Kernel> Driver<K> {
         let Some(me) = self.node.me() else { return Vec::new() };
         let config = self.node.config();
         let observed = self.reconciler.observed();
-        let here = |link: &LinkName, address: IpAddr| {
-            let index = observed.links.iter().find(|(_, l)| l.name == link.as_str()).map(|(&index, _)| index);
-            observed.addresses.iter().any(|(i, cidr)| Some(*i) == index && cidr.address() == address)
+        let assignment = |instance: &VrrpInstance| {
+            let link = observed.by_name(instance.id.interface.as_str());
+            let addresses_up = link.is_some_and(|(index, _)| {
+                instance.addresses.iter().all(|own| observed.has(index, own.address()))
+            });
+            Some(Assignment { settings: Settings::of_member(instance, me)?, addresses_up })
         };
-        config
-            .vrrp
-            .values()
-            .filter_map(|instance| {
-                let addresses_up =
-                    instance.addresses.iter().all(|a| here(&instance.id.interface, a.address()));
-                Some(Assignment { settings: Settings::of_member(instance, me)?, addresses_up })
-            })
-            .collect()
+        config.vrrp.values().filter_map(assignment).collect()
     }
 
     /// Tells the VRRP thread about the links that it speaks on, and has it begin once this box could also serve as
@@ -124,15 +118,14 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn tell_links(&mut self) {
         let mut connected = false;
         for ((interface, family), link) in self.news_of_links() {
-            let Told { index, up, primary } = link;
-            let usable = up && primary.is_some();
+            let Told { index, primary } = link;
             // A box that starts has no use for links that are not there yet.
-            if !usable && self.voice != Voice::Speaking {
+            if primary.is_none() && self.voice != Voice::Speaking {
                 continue;
             }
-            self.command(Command::Link { interface: interface.clone(), family, index, up, primary });
+            self.command(Command::Link { interface: interface.clone(), family, index, primary });
             self.links.insert((interface, family), link);
-            connected |= usable;
+            connected |= primary.is_some();
         }
         if connected {
             self.connected();
@@ -146,14 +139,17 @@ impl<K: Kernel> Driver<K> {
         let observed = self.reconciler.observed();
         let mut news = Vec::new();
         for (name, interface) in member.iter().flat_map(|member| &member.interfaces) {
-            let link = observed.links.iter().find(|(_, l)| l.name == name.as_str());
-            let (index, up) = link.map_or((0, false), |(&index, l)| (index, l.up && l.carrier));
-            let mut own = interface.addresses.iter().filter(|a| a.address().is_ipv4());
-            let ipv4 = own.find(|a| observed.addresses.contains(&(index, **a))).map(|a| a.address());
+            let link = observed.by_name(name.as_str());
+            let index = link.map_or(0, |(index, _)| index);
+            let usable = link.filter(|(_, facts)| facts.up && facts.carrier);
+            let ipv4 = usable.and_then(|(index, _)| {
+                let mut own = interface.addresses.iter().filter(|own| own.address().is_ipv4());
+                own.find(|own| observed.addresses.contains(&(index, **own))).map(|own| own.address())
+            });
             // Over IPv6 VRRP speaks from the link-local address (RFC 9568 §5.1.2.1), which every port has.
-            let ipv6 = link.and_then(|(_, l)| l.link_local).map(IpAddr::V6);
+            let ipv6 = usable.and_then(|(_, facts)| facts.link_local).map(IpAddr::V6);
             for (family, primary) in [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)] {
-                let (key, link) = ((name.clone(), family), Told { index, up, primary });
+                let (key, link) = ((name.clone(), family), Told { index, primary });
                 if self.links.get(&key) != Some(&link) {
                     news.push((key, link));
                 }
@@ -223,14 +219,5 @@ impl<K: Kernel> Driver<K> {
             self.roll_call.ask();
         }
         self.roll_call.has_asked() && self.roll_call.is_complete()
-    }
-}
-
-fn state_word(state: VrrpState) -> &'static str {
-    match state {
-        VrrpState::Init => "init",
-        VrrpState::Backup => "backup",
-        VrrpState::Master => "master",
-        VrrpState::Fault => "fault",
     }
 }

@@ -130,8 +130,8 @@ impl Thread {
             let now = now();
             match self.ends.commands.try_recv() {
                 Ok(Command::Configure(all)) => self.configure(all, now),
-                Ok(Command::Link { interface, family, index, up, primary }) => {
-                    self.link((interface, family), index, primary.filter(|_| up), now);
+                Ok(Command::Link { interface, family, index, primary }) => {
+                    self.link((interface, family), index, primary, now);
                 }
                 Ok(Command::Begin) => self.begin(now),
                 Ok(Command::HandOver) => self.routers.tell_all(&Input::HandOver, now),

@@ -42,7 +42,7 @@ fn report(handle: &Handle) -> BTreeMap<InstanceId, Report> {
 
 #[test]
 fn it_reports_what_it_was_told() {
-    let (handle, _inbox) = start("report");
+    let (handle, mut inbox) = start("report");
     assert!(report(&handle).is_empty());
     handle.send(Command::Configure(vec![assignment(1), assignment(2)])).unwrap();
     let all = report(&handle);
@@ -50,7 +50,8 @@ fn it_reports_what_it_was_told() {
     assert!(all.values().all(|one| one.state == VrrpState::Init));
     handle.send(Command::Configure(vec![assignment(2)])).unwrap();
     assert_eq!(report(&handle).len(), 1);
-    handle.stop();
+    handle.send(Command::Stop).unwrap();
+    while inbox.blocking_recv().is_some() {}
 }
 
 #[test]
@@ -61,7 +62,6 @@ fn a_socket_that_cannot_be_opened_is_told_once_and_is_a_fault() {
         interface: "no-such-link".parse().unwrap(),
         family: Family::Ipv4,
         index: 4_000_000,
-        up: true,
         primary,
     };
     handle.send(link(Some([192, 0, 2, 200].into()))).unwrap();
@@ -76,15 +76,14 @@ fn a_socket_that_cannot_be_opened_is_told_once_and_is_a_fault() {
     assert_eq!(interface.as_str(), "no-such-link");
     assert!(error.contains("no-such-link: "), "{error}");
     assert!(matches!(told(), Event::StateChanged { to: VrrpState::Fault, .. }));
-    handle.stop();
+    handle.send(Command::Stop).unwrap();
     assert!(matches!(told(), Event::StateChanged { from: VrrpState::Fault, to: VrrpState::Init, .. }));
 }
 
 #[test]
 fn it_ends_when_its_handle_is_gone() {
-    let (Handle { commands, waker, thread }, mut inbox) = start("gone");
-    drop((commands, waker));
-    thread.join().unwrap();
+    let (handle, mut inbox) = start("gone");
+    drop(handle);
     while let Some(event) = inbox.blocking_recv() {
         assert!(matches!(event, Event::Weakened { .. }));
     }
