@@ -10,9 +10,10 @@
 //! after its first round, and opens its own ports after the rules. Until a server of every service is healthy the box
 //! listens to VRRP and says nothing.
 
-mod leaving;
+mod document;
 mod speaking;
 mod telling;
+mod leaving;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,7 +29,6 @@ use halcyon_core::plan::{Health, Plan};
 use halcyon_core::report;
 use halcyon_core::standby::Echo;
 use halcyon_core::status::Status;
-use halcyon_core::sync::Standing;
 use halcyon_kernel::{Counters, Kernel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -43,15 +43,13 @@ use crate::status::Entered;
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
-use crate::{clock, observe, probes, roll_call};
+use crate::{clock, probes, roll_call};
 use speaking::{Told, Voice};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
 const INSPECTION: Duration = Duration::from_millis(500);
 /// Shortest time between two looks, however often the kernel says that something changed.
 const SETTLING: Duration = Duration::from_millis(50);
-/// How long after boot a configured box looks for volumes: a slow stick takes some seconds to appear.
-const VOLUMES: Duration = Duration::from_secs(60);
 
 /// Where those who carry out what the driver starts say how it went.
 #[derive(Clone, Debug)]
@@ -77,7 +75,7 @@ pub struct Driver<K> {
     status: watch::Sender<Arc<Status>>,
     listener: Option<JoinHandle<()>>,
     /// A document says where to listen, and nobody does yet.
-    moved: bool,
+    closed: bool,
     entered: BTreeMap<InstanceId, Entered>,
     links: BTreeMap<(LinkName, Family), Told>,
     counters: Counters,
@@ -118,7 +116,7 @@ impl<K: Kernel> Driver<K> {
             outcomes,
             status,
             listener: None,
-            moved: false,
+            closed: false,
             entered: BTreeMap::new(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -171,7 +169,9 @@ impl<K: Kernel> Driver<K> {
         // First of all: at short intervals a fellow director takes over within a third of a second.
         self.reconciler.glance().await;
         self.bind();
-        if self.assignments().iter().any(|assignment| assignment.addresses_up) {
+        let left_up = self.assignments().into_iter().filter(|assignment| assignment.addresses_up);
+        let mut awaited: BTreeSet<InstanceId> = left_up.map(|assignment| assignment.settings.id).collect();
+        if !awaited.is_empty() {
             self.begin();
         }
         self.tell_links();
@@ -181,8 +181,6 @@ impl<K: Kernel> Driver<K> {
         self.open_doors();
         self.neighbours().await;
         // A virtual router that is resumed says so at once; until then its addresses would look unwanted.
-        let mut awaited: BTreeSet<InstanceId> =
-            self.assignments().into_iter().filter(|a| a.addresses_up).map(|a| a.settings.id).collect();
         let deadline = clock::now() + Duration::from_secs(1);
         while !awaited.is_empty() {
             let Ok(Some(event)) = timeout(deadline.since(clock::now()), sources.vrrp.recv()).await else {
@@ -283,66 +281,12 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Looks for volumes while one may still appear.
-    fn volumes(&mut self, now: Moment) {
-        if self.node.me().is_some() && now.since_boot() > VOLUMES {
-            return;
-        }
-        for volume in self.scanner.scan() {
-            if let Some(event) = self.binding.offer(&volume) {
-                self.supervisor.report(&event);
-            }
-        }
-    }
-
-    /// Takes the document in force into the node, once this box is found in it. Returns whether that is news.
-    fn bind(&mut self) -> bool {
-        let Some(me) = self.binding.bind(self.reconciler.observed()) else { return false };
-        let Some((document, _)) = self.binding.document() else { return false };
-        if self.node.me() == Some(&me) && *self.node.config() == document.config {
-            return false;
-        }
-        self.node.configure(document.config.clone(), me, clock::now());
-        self.links.clear();
-        self.command(Command::Configure(self.assignments()));
-        self.moved = true;
-        true
-    }
-
-    /// What else follows from a document, once VRRP, which may be waited for, has it.
-    fn move_in(&mut self) {
-        let Some(me) = self.node.me() else { return };
-        info!(member = %me, revision = self.node.config().cluster.revision, "configured");
-        self.supervisor.hostname(me.as_str());
-        self.announcer.retain(self.node.config());
-        self.entered.retain(|id, _| self.node.config().vrrp.contains_key(id));
-        self.replan();
-    }
-
-    /// Listens where a new document says: for the roll call, and for `/status` and `/metrics`. Nowhere else, and never
-    /// before the packet rules stand.
-    fn open_doors(&mut self) {
-        let Some(me) = self.node.me().filter(|_| std::mem::take(&mut self.moved)) else { return };
-        self.roll_call.stand(Standing::of(self.node.config(), me, &self.plan.state));
-        if let Some(listener) = self.listener.take() {
-            listener.abort();
-        }
-        let config = self.node.config();
-        let Some(observe) = &config.observe else { return };
-        let Some(interface) = config.members.get(me).and_then(|m| m.interfaces.get(&observe.interface))
-        else {
-            return;
-        };
-        let addresses = interface.addresses.iter().map(|a| a.address()).collect();
-        let serve = observe::serve(addresses, observe.port, self.status.subscribe());
-        self.listener = Some(tokio::task::spawn_local(serve));
-    }
-
     /// Looks whether the segment for forwarding can be used; every change says so.
     fn forwarding(&mut self, now: Moment) {
         let Storm::SecondNic(forward) = &self.node.config().cluster.storm else { return };
         let name = forward.interface.as_str();
-        let up = self.reconciler.observed().links.values().any(|l| l.name == name && l.up && l.carrier);
+        let link = self.reconciler.observed().by_name(name);
+        let up = link.is_some_and(|(_, facts)| facts.up && facts.carrier);
         if up == self.node.view().forward_down {
             if up {
                 info!(interface = name, "the segment for forwarding is back");
