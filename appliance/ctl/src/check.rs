@@ -31,13 +31,10 @@ pub(crate) fn run(file: &Path, out: &mut dyn Write) -> Result<()> {
 /// The configuration; or an error after every problem was written to `problems_to`.
 pub(crate) fn checked(file: &Path, document: &[u8], problems_to: &mut dyn Write) -> Result<Config> {
     let problems = match check_bytes(document) {
-        Ok(config) => {
-            let unsafe_ = judge(&config);
-            if unsafe_.is_empty() {
-                return Ok(config);
-            }
-            unsafe_
-        }
+        Ok(config) => match judge(&config) {
+            loops if loops.is_empty() => return Ok(config),
+            loops => loops,
+        },
         Err(problems) => problems,
     };
     for problem in &problems {
