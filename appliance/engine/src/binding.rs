@@ -126,6 +126,6 @@ fn identity(observed: &Observed) -> Identity {
     let serial = fs::read_to_string("/sys/class/dmi/id/product_serial").ok();
     Identity {
         serial: serial.map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()),
-        macs: observed.links.values().filter_map(|link| link.permanent).collect(),
+        macs: observed.permanent_macs().collect(),
     }
 }

@@ -1,5 +1,6 @@
-//! Carries health checks out: opens a TCP connection, closes it again, and says how it went; and a standby's pings. When to check and what the
-//! outcome means is `halcyon_core::health`'s to decide.
+//! Carries out what finds out whether somebody is there: health checks, which open a TCP connection and close it again,
+//! and a standby's pings. When to ask and what the outcome means is decided in `halcyon_core::health` and
+//! `halcyon_core::standby`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -37,7 +38,7 @@ async fn echo(target: IpAddr, number: u64) -> io::Result<()> {
     // A raw socket that is connected hears this neighbour only.
     socket.connect(&SocketAddr::new(target, 0).into())?;
     let socket = UdpSocket::from_std(socket.into())?;
-    let message = message(request, number);
+    let message = echo_request(request, number);
     socket.send(&message).await?;
     let mut buffer = [0; 256];
     loop {
@@ -53,16 +54,22 @@ async fn echo(target: IpAddr, number: u64) -> io::Result<()> {
 
 /// An echo request (RFC 792, RFC 4443 §4.1) that bears the request's number and this process's. For ICMPv6 the kernel
 /// computes the checksum anew, over its pseudo-header.
-fn message(kind: u8, number: u64) -> [u8; 16] {
+fn echo_request(kind: u8, number: u64) -> [u8; 16] {
     let mut message = [0; 16];
     message[0] = kind;
     message[4..8].copy_from_slice(&std::process::id().to_be_bytes());
     message[8..].copy_from_slice(&number.to_be_bytes());
-    let sum: u32 = message.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let folded = (folded & 0xffff) + (folded >> 16);
-    message[2..4].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+    let sum = ones_complement_sum(&message);
+    message[2..4].copy_from_slice(&(!sum).to_be_bytes());
     message
+}
+
+/// The sum of the Internet checksum (RFC 1071 §1), of an even number of octets.
+fn ones_complement_sum(octets: &[u8]) -> u16 {
+    octets.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).fold(0, |sum, word| {
+        let (sum, carry) = sum.overflowing_add(word);
+        sum + u16::from(carry)
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +79,7 @@ mod tests {
     #[test]
     fn an_echo_requests_checksum_is_the_internets() {
         for number in [0, 1, 0xffff, u64::MAX] {
-            let message = message(8, number);
+            let message = echo_request(8, number);
             let sum: u32 =
                 message.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
             assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "RFC 1071: the sum over everything is all ones");

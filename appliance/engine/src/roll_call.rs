@@ -160,11 +160,10 @@ impl Caller {
         let told = tokio::task::spawn_blocking(move || {
             let connections = known(&standing)?;
             sync_socket::send(standing.address, &message::write(standing.id, &connections))?;
-            Ok::<_, io::Error>(connections.len())
+            Ok(connections.len())
         });
-        match told.await {
-            Ok(Ok(count)) => info!(count, "told fellow directors of the connections here"),
-            Ok(Err(error)) => warn!("fellow directors could not be told of the connections here: {error}"),
+        match told.await.map_err(io::Error::from).flatten() {
+            Ok(count) => info!(count, "told fellow directors of the connections here"),
             Err(error) => warn!("fellow directors could not be told of the connections here: {error}"),
         }
     }

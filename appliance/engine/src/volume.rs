@@ -46,12 +46,12 @@ impl Scanner {
         let now = devices(Path::new("/sys/class/block"));
         self.seen.retain(|device| now.contains(device));
         let mut volumes = Vec::new();
-        for device in now.difference(&self.seen.clone()) {
+        for device in now {
             let path = Path::new("/dev").join(&device.0);
             // A stick is listed before it can be read; it is looked at again until it can.
-            if answers(&path) {
+            if !self.seen.contains(&device) && answers(&path) {
                 volumes.extend(read(&device.0, &path));
-                self.seen.insert(device.clone());
+                self.seen.insert(device);
             }
         }
         volumes
