@@ -1,4 +1,4 @@
-//! The script as people read it; that the kernel takes it is seen in `tests/live.rs`.
+//! The script as people read it; that the kernel takes it is seen in `tests/live`.
 
 use halcyon_core::config::Protocol;
 use halcyon_core::config::types::{Cidr, Mac};
