@@ -18,6 +18,8 @@ pub enum Request {
     Ipvs,
     /// Hand every instance that this box is master of over to a fellow member.
     Failover,
+    /// Let go of what a hand-over has this box hold back: it may take over from a master of lower priority again.
+    Release,
 }
 
 /// What the engine answers.

@@ -12,6 +12,7 @@ use halcyon_core::supervise::control::Request;
 
 use crate::terminal::{Keys, clean};
 use crate::{engine, failover, ipvs, logs, power, status};
+use failover::Instead;
 use line::{Line, Taken};
 
 const PROMPT: &str = "halctl> ";
@@ -25,6 +26,7 @@ status [--json]  what this box is and does
 ipvs             the kernel's IPVS table
 logs [LINES]     the newest lines of the log
 failover         hand over what this box is master of
+failover release let this box take over again after that
 reboot           start the box again
 poweroff         switch the box off
 help             this list";
@@ -127,12 +129,13 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             Ok(lines) => logs::run(lines, out),
             Err(_) => bail!("logs takes a number of lines, such as logs 20"),
         },
-        ["failover" | "reboot" | "poweroff"] if power == Power::View => bail!(
+        ["failover" | "reboot" | "poweroff"] | ["failover", "release"] if power == Power::View => bail!(
             "{}: this console only shows, for the document sets no admin password; hand over or stop the box \
              from its power button, or start it with {FULL}",
             words[0]
         ),
-        ["failover"] => failover::run(out),
+        ["failover"] => failover::run(None, out),
+        ["failover", "release"] => failover::run(Some(Instead::Release), out),
         ["reboot"] => power::run(&Request::Reboot, out),
         ["poweroff"] => power::run(&Request::Poweroff, out),
         [known @ ("help" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"), ..] => {
@@ -163,19 +166,23 @@ mod tests {
 
     #[test]
     fn a_console_without_a_password_only_shows() {
-        for verb in ["failover", "reboot", "poweroff"] {
+        for verb in ["failover", "failover release", "reboot", "poweroff"] {
             let shown = typed(Power::View, format!("{verb}\n").as_bytes());
             assert!(
                 shown.contains("this console only shows, for the document sets no admin password"),
                 "{shown}"
             );
         }
-        assert!(!typed(Power::Full, b"failover\n").contains("only shows"));
+        for verb in [&b"failover\n"[..], b"failover release\n"] {
+            let shown = typed(Power::Full, verb);
+            assert!(!shown.contains("only shows") && !shown.contains("does not take that"), "{shown}");
+        }
     }
 
     #[test]
     fn a_verb_with_words_too_many_is_told_so() {
         assert!(typed(Power::Full, b"reboot now\n").contains("reboot does not take that"));
+        assert!(typed(Power::Full, b"failover castor\n").contains("failover does not take that"));
         assert!(typed(Power::View, b"logs all\n").contains("logs takes a number"));
         assert!(typed(Power::View, b"help\n").contains("poweroff"));
     }

@@ -64,7 +64,10 @@ enum Verb {
         lines: u32,
     },
     /// Hand over what this box is master of (on the box)
-    Failover,
+    Failover {
+        #[command(subcommand)]
+        instead: Option<failover::Instead>,
+    },
     /// Offer the verbs on a terminal (on the box)
     Console,
 }
@@ -79,7 +82,7 @@ fn main() -> ExitCode {
         Verb::Status { json } => status::run(json, &mut out),
         Verb::Ipvs => ipvs::run(&mut out),
         Verb::Logs { lines } => logs::run(lines, &mut out),
-        Verb::Failover => failover::run(&mut out),
+        Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Console => console::run(),
     };
     match done {

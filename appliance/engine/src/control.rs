@@ -85,18 +85,24 @@ async fn peer(stream: UnixStream, to_driver: mpsc::Sender<Asked>) {
 /// is for the console to decide, which knows the person.
 const CONSOLE: u32 = 902;
 
-/// Reading is free to every local program; changing anything is for consoles and root.
-fn forbidden(request: &Request, uid: u32) -> Option<String> {
+/// What a request changes, in words; `None`: it only reads.
+fn change(request: &Request) -> Option<&'static str> {
     match request {
         Request::Status | Request::Ipvs => None,
-        Request::Failover if uid == 0 || uid == CONSOLE => None,
-        Request::Failover => Some("only the administrator may hand over; use the console".into()),
+        Request::Failover => Some("hand over"),
+        Request::Release => Some("let go of a hold"),
     }
 }
 
+/// Reading is free to every local program; changing anything is for consoles and root.
+fn forbidden(request: &Request, uid: u32) -> Option<String> {
+    let change = change(request).filter(|_| uid != 0 && uid != CONSOLE)?;
+    Some(format!("only the administrator may {change}; use the console"))
+}
+
 async fn ask(request: Request, uid: u32, to_driver: &mpsc::Sender<Asked>) -> Response {
-    if request == Request::Failover {
-        info!(uid, "hand-over asked for");
+    if let Some(change) = change(&request) {
+        info!(uid, "asked to {change}");
     }
     let (answer, answered) = oneshot::channel();
     let asked = async {
@@ -117,9 +123,12 @@ mod tests {
     fn reading_is_free_and_changing_is_not() {
         assert_eq!(forbidden(&Request::Status, 65534), None);
         assert_eq!(forbidden(&Request::Ipvs, 65534), None);
-        assert_eq!(forbidden(&Request::Failover, 0), None);
-        assert_eq!(forbidden(&Request::Failover, CONSOLE), None);
-        assert!(forbidden(&Request::Failover, 65534).is_some());
+        for change in [Request::Failover, Request::Release] {
+            assert_eq!(forbidden(&change, 0), None);
+            assert_eq!(forbidden(&change, CONSOLE), None);
+            let refusal = forbidden(&change, 65534).unwrap();
+            assert!(refusal.starts_with("only the administrator may "), "{refusal}");
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 //!
 //! [`Kernel`] is the seam. [`linux::Linux`] is the one real implementation, [`fake::Fake`] the one for tests. Below the
 //! first, one module per kernel interface: [`ipvs`] (generic netlink), [`route`] (rtnetlink), [`nft`] (packet rules),
-//! [`sysctl`]. [`announce`], [`vrrp_socket`] and [`sync_socket`] stand beside the seam: what they send cannot be observed afterwards.
+//! [`sysctl`]. [`announce`], [`vrrp_socket`] and [`sync_socket`] stand beside the seam: what they send cannot be observed
+//! afterwards.
 
 pub mod announce;
 pub mod fake;

@@ -1,13 +1,17 @@
 //! Handing over what this box is master of, because somebody asks or because the box goes down. Decides how long a fellow
 //! director is given; who takes over is VRRP's to decide.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use halcyon_core::config::types::InstanceId;
 use halcyon_core::control::Response;
 use halcyon_core::node;
 use halcyon_core::plan::VrrpState;
+use halcyon_core::vrrp::routers::Report;
 use halcyon_core::vrrp::timers;
 use halcyon_kernel::Kernel;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
@@ -15,7 +19,7 @@ use super::Driver;
 use crate::clock;
 use crate::event::Sources;
 use crate::reconciler::Occasion;
-use crate::vrrp_thread::{self, Command};
+use crate::vrrp_thread::{self, Command, Unreachable};
 
 /// What a fellow director may need, beside its skew time, to take over.
 const TAKEOVER: Duration = Duration::from_millis(400);
@@ -85,6 +89,23 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Lets this box take over again what it has handed over. The VRRP thread knows what that is, and answers by itself.
+    pub(super) fn release(&self, answer: oneshot::Sender<Response>) {
+        let (reply, report) = oneshot::channel();
+        let sent = self.vrrp.send(Command::Report(reply)).and_then(|()| self.vrrp.send(Command::Release));
+        tokio::task::spawn_local(async move {
+            let response = match (sent, report.await) {
+                (Ok(()), Ok(routers)) => released(&routers),
+                (Err(error), _) => Response::Refused(format!("nothing was let go of: {error}")),
+                (Ok(()), Err(_)) => {
+                    Response::Refused(format!("nothing was let go of: {}", Unreachable::Ended))
+                }
+            };
+            // A peer that has gone needs no answer.
+            let _ = answer.send(response);
+        });
+    }
+
     fn is_master(&self) -> bool {
         self.node.view().vrrp.values().any(|state| *state == VrrpState::Master)
     }
@@ -99,5 +120,39 @@ impl<K: Kernel> Driver<K> {
                 .map(|(_, priority)| timers::skew(instance.version, priority.get(), instance.advert_interval))
         });
         skews.max().map_or(Duration::ZERO, |skew| skew * 2 + TAKEOVER)
+    }
+}
+
+/// What to say when the holds among `routers` were lifted.
+fn released(routers: &BTreeMap<InstanceId, Report>) -> Response {
+    let held = routers.iter().filter(|(_, router)| router.holds).map(|(id, _)| id.to_string());
+    match held.collect::<Vec<_>>().join(", ") {
+        held if held.is_empty() => {
+            Response::Refused("this box holds nothing back; only a hand-over makes it do so".into())
+        }
+        held => Response::Done(format!("{held}: this box takes over again where its priority is higher")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use halcyon_core::config::check::check;
+    use halcyon_core::vrrp::settings::Settings;
+    use halcyon_core::vrrp::statistics::Statistics;
+
+    use super::*;
+
+    #[test]
+    fn a_release_names_what_was_held_back_and_is_refused_where_nothing_was() {
+        let config = check(include_str!("../../../../examples/pair.toml")).unwrap();
+        let instance = config.vrrp.values().next().unwrap();
+        let routers = |holds| {
+            let settings = Settings::of_member(instance, &"castor".parse().unwrap()).unwrap();
+            let statistics = Statistics::default();
+            let report = Report { settings, state: VrrpState::Backup, master: None, holds, statistics };
+            BTreeMap::from([(instance.id.clone(), report)])
+        };
+        assert!(matches!(released(&routers(true)), Response::Done(what) if what.starts_with("lan/51: ")));
+        assert!(matches!(released(&routers(false)), Response::Refused(why) if why.contains("hand-over")));
     }
 }

@@ -78,6 +78,7 @@ impl<K: Kernel> Driver<K> {
                 Err(error) => Response::Refused(format!("the IPVS table cannot be read: {error}")),
             },
             Request::Failover => self.hand_over(),
+            Request::Release => return self.release(answer),
         };
         // A peer that has gone needs no answer.
         let _ = answer.send(response);
