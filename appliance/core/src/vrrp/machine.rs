@@ -29,7 +29,10 @@
 //! - **Answers** to lower priorities are sent at once (RFC 9568 §6.4.3), but at most every 10 ms, the shortest interval
 //!   that the protocol has: a flood is not answered with a flood. A heal is reported at most once a second.
 
+mod backup;
 mod event;
+mod master;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -46,11 +49,7 @@ use super::wire::{Advert, LEAVING, Packet};
 use crate::config::VrrpVersion;
 use crate::moment::Moment;
 use crate::plan::VrrpState;
-
-/// Shortest time between an advertisement and an answer to a lower priority.
-const ANSWER_PAUSE: Duration = Duration::from_millis(10);
-/// Shortest time between two reports of a heal.
-const HEAL_PAUSE: Duration = Duration::from_secs(1);
+use state::{Heard, State};
 
 /// One virtual router on this box.
 #[derive(Clone, Debug)]
@@ -78,43 +77,6 @@ pub struct Instance {
     healed: Option<Moment>,
     statistics: Statistics,
     actions: VecDeque<Action>,
-}
-
-/// The states of RFC 9568 §6.3 with their timers, and `Fault`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Init,
-    Fault,
-    Backup {
-        /// `Master_Down_Timer`.
-        down: Moment,
-    },
-    /// Backup whose `Master_Down_Timer` has fired while the master answered pings.
-    Withheld,
-    Master {
-        /// `Adver_Timer`.
-        advert: Moment,
-        /// When the last advertisement was sent.
-        sent: Moment,
-        /// Set while it hands over: when it stops to wait for an heir.
-        hand_over: Option<Moment>,
-    },
-}
-
-/// A master that was heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Heard {
-    source: IpAddr,
-    priority: u8,
-    interval: Duration,
-    at: Moment,
-}
-
-impl Heard {
-    /// Two advertisements in a row are missing.
-    fn is_silent(&self, now: Moment) -> bool {
-        now.since(self.at) > self.interval * 2
-    }
 }
 
 impl Instance {
@@ -254,11 +216,7 @@ impl Instance {
                     self.advert_in_master(Heard::new(source, &advert, now), sent, hand_over.is_some(), now);
                 }
             }
-            (State::Master { hand_over: None, .. }, Event::HandOver) => {
-                let patience = self.settings.master_down(self.settings.interval) + self.settings.interval;
-                self.send(LEAVING);
-                self.advertised(now, Some(now + patience));
-            }
+            (State::Master { hand_over: None, .. }, Event::HandOver) => self.seek_heir(now),
             (State::Master { hand_over: Some(_), .. }, Event::HandOver) => {}
 
             (
@@ -283,15 +241,6 @@ impl Instance {
         }
     }
 
-    /// Tells when this box did not run for longer than others tolerate since `sent`.
-    fn notice_sleep(&mut self, sent: Moment, now: Moment) {
-        let tolerated = self.settings.master_down(self.settings.interval);
-        let slept = now.since(sent);
-        if slept > tolerated {
-            self.actions.push_back(Action::Overslept { slept, tolerated });
-        }
-    }
-
     /// The link became usable.
     fn start_up(&mut self, primary: IpAddr, now: Moment) {
         self.primary = primary;
@@ -305,144 +254,6 @@ impl Instance {
             }
             Start::Resume { .. } | Start::Fresh => self.listen(now, Why::Started { listening }),
         }
-    }
-
-    /// §6.4.2: an advertisement, as backup.
-    fn advert_in_backup(&mut self, heard: Heard, now: Moment) {
-        let preempts = self.settings.preempt
-            && !self.hold
-            && now.since(self.listening_since) >= self.settings.preempt_delay;
-        if heard.priority == LEAVING {
-            // Set the Master_Down_Timer to Skew_Time.
-            (self.followed, self.rival, self.left) = (None, None, Some(heard.source));
-            self.state = State::Backup { down: now + self.settings.skew(self.active_interval) };
-        } else if !preempts || heard.priority >= self.settings.priority.get() {
-            self.follow(heard, now);
-        } else {
-            // Discarded: the timer runs on, and at its end this box preempts. Whoever is heard is not silent.
-            self.followed = self.followed.filter(|followed| followed.source != heard.source);
-            self.rival = Some(heard);
-            if self.state == State::Withheld {
-                self.take_over(now);
-            }
-        }
-    }
-
-    /// The master that fell silent and yet answers pings; `None`: nobody stands against taking over.
-    fn witnessed(&self) -> Option<Heard> {
-        self.followed.filter(|master| {
-            self.rival.is_none() && self.left.is_none() && self.answering.contains(&master.source)
-        })
-    }
-
-    fn withhold(&mut self, master: Heard, now: Moment) {
-        self.state = State::Withheld;
-        self.actions.push_back(Action::Withheld { master: master.source, silence: now.since(master.at) });
-    }
-
-    /// §6.4.3: an advertisement, as master.
-    fn advert_in_master(&mut self, heard: Heard, sent: Moment, handing_over: bool, now: Moment) {
-        let Heard { source, priority: theirs, .. } = heard;
-        let ours = self.settings.priority.get();
-        let stronger = if theirs > ours {
-            Some(Why::HigherPriority { master: source, theirs, ours })
-        } else if theirs == ours && source > self.primary {
-            Some(Why::HigherAddress { master: source, ours: self.primary, priority: ours })
-        } else {
-            None
-        };
-        match (handing_over, stronger) {
-            (true, _) if theirs == LEAVING => {}
-            (true, _) => {
-                self.hold = true;
-                self.enter(State::Backup { down: now }, Why::HandedOver { heir: source }, None);
-                self.follow(heard, now);
-            }
-            (false, Some(why)) => {
-                self.enter(State::Backup { down: now }, why, None);
-                self.follow(heard, now);
-            }
-            // Discarded, and the sender is told at once who is master; priority 0 is answered alike.
-            (false, None) => {
-                if now.since(sent) >= ANSWER_PAUSE {
-                    self.send(ours);
-                    self.advertised(now, None);
-                }
-                if self.healed.is_none_or(|last| now.since(last) >= HEAL_PAUSE) {
-                    self.healed = Some(now);
-                    self.actions.push_back(Action::Healed { other: source });
-                }
-            }
-        }
-    }
-
-    /// `Adver_Timer` fired, due at `due`.
-    fn advertise(&mut self, due: Moment, now: Moment) {
-        let State::Master { hand_over, .. } = self.state else { return };
-        let next = due + self.settings.interval;
-        match hand_over {
-            Some(until) if now < until => self.send(LEAVING),
-            Some(_) => {
-                self.actions.push_back(Action::NoHeir);
-                self.send(self.settings.priority.get());
-            }
-            None => self.send(self.settings.priority.get()),
-        }
-        self.state = State::Master {
-            // The beat is kept, unless it is lost altogether.
-            advert: if next > now { next } else { now + self.settings.interval },
-            sent: now,
-            hand_over: hand_over.filter(|until| now < *until),
-        };
-    }
-
-    /// `Master_Down_Timer` fired.
-    fn take_over(&mut self, now: Moment) {
-        let silent = [self.followed, self.rival].into_iter().flatten().find(|heard| heard.is_silent(now));
-        let ours = self.settings.priority.get();
-        let why = match (self.left, self.rival.filter(|rival| !rival.is_silent(now)), silent) {
-            (_, Some(Heard { source, priority, .. }), _) => {
-                Why::Preempting { master: source, theirs: priority, ours }
-            }
-            (Some(master), None, _) => Why::Left { master },
-            (None, None, Some(Heard { source, at, .. })) => {
-                Why::Silent { master: source, silence: now.since(at) }
-            }
-            (None, None, None) => Why::NobodyHeard { listened: now.since(self.listening_since) },
-        };
-        self.become_master(why, silent.map(|heard| heard.source), now);
-    }
-
-    fn become_master(&mut self, why: Why, silent: Option<IpAddr>, now: Moment) {
-        (self.followed, self.rival, self.left, self.hold) = (None, None, None, false);
-        self.active_interval = self.settings.interval;
-        self.statistics.became_master += 1;
-        // Said on the wire first: the others must not wait for this box's own housekeeping.
-        self.send(self.settings.priority.get());
-        self.enter(State::Master { advert: now, sent: now, hand_over: None }, why, silent);
-        self.advertised(now, None);
-    }
-
-    /// Master, having advertised at `now`.
-    fn advertised(&mut self, now: Moment, hand_over: Option<Moment>) {
-        self.state = State::Master { advert: now + self.settings.interval, sent: now, hand_over };
-    }
-
-    /// Backup that knows of no master.
-    fn listen(&mut self, now: Moment, why: Why) {
-        (self.followed, self.rival, self.left) = (None, None, None);
-        self.active_interval = self.settings.interval;
-        self.listening_since = now;
-        let down = now + self.settings.master_down(self.active_interval);
-        self.enter(State::Backup { down }, why, None);
-    }
-
-    /// Backup behind `heard`, whose interval counts in version 3 (RFC 9568 §6.4.2); `judge` has made sure that
-    /// it is this box's own in version 2.
-    fn follow(&mut self, heard: Heard, now: Moment) {
-        self.active_interval = heard.interval;
-        (self.followed, self.rival, self.left) = (Some(heard), None, None);
-        self.state = State::Backup { down: now + self.settings.master_down(self.active_interval) };
     }
 
     fn enter(&mut self, state: State, why: Why, silent: Option<IpAddr>) {
@@ -477,11 +288,5 @@ impl Instance {
         if self.statistics.count(&misfit) {
             self.actions.push_back(Action::Misfit { source, misfit });
         }
-    }
-}
-
-impl Heard {
-    fn new(source: IpAddr, advert: &Advert, at: Moment) -> Self {
-        Self { source, priority: advert.priority, interval: advert.interval, at }
     }
 }
