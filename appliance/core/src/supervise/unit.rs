@@ -157,6 +157,11 @@ impl Unit {
         }
     }
 
+    /// Whether a key on its console starts it, each time.
+    pub fn waits_for_key(&self) -> bool {
+        matches!(self.tty, Tty::On { greeting: Greeting::OnKey, .. })
+    }
+
     /// The name that other units' `after` uses: an instance goes by its template's.
     pub fn family(&self) -> &str {
         family(&self.name)

@@ -1,8 +1,14 @@
 //! Single steps of a unit's life, and what must hold after any sequence of events.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::shutdown::{ABANDON, GRACE};
+use super::slot::READY_LIMIT;
 use super::*;
+use crate::supervise::event::Exit;
+use crate::supervise::unit::{Greeting, Restart, StopPhase};
 
 fn at(millis: u64) -> Moment {
     Moment::ZERO + Duration::from_millis(millis)

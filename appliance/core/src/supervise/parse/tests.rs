@@ -1,7 +1,7 @@
 //! Unit files, right and wrong.
 
 use super::*;
-use crate::supervise::unit::NOBODY;
+use crate::supervise::unit::{NOBODY, Restart};
 
 fn files(list: &[(&str, &str)]) -> BTreeMap<String, String> {
     list.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
