@@ -2,6 +2,8 @@
 //! that nobody asked for each become a [`Problem`](super::problem::Problem), and the rest is read all the same (serde
 //! would stop at the first). Knows TOML and nothing of the document; [`draft`](super::draft) says what to read.
 
+mod key;
+
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -9,9 +11,10 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::draft::List;
-use super::problem::{Place, Problem, Problems, Written, cut, quoted};
+use super::problem::{Place, Problem, Problems, Written};
 use super::scalar::kind;
 use super::types::Malformed;
+use key::{bare, nearest, shown};
 
 /// Reads `document`'s root table with `read`. `None`: it is not TOML, and the first syntax error is told, alone, for
 /// what follows it may be nonsense. Keys written twice do not confuse the rest: they are told beside it.
@@ -311,49 +314,6 @@ impl Table<'_, '_> {
     fn wrong_kind(&mut self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str, fix: &str) {
         self.problems.add(&self.place(key), format!("is {}, not {wanted}", kind(value.get_ref())), fix);
     }
-}
-
-/// A key as TOML would have it: in quotes where it must be.
-fn shown(key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if bare { cut(key) } else { quoted(key) }
-}
-
-/// The path of a table without the indices of its parents' elements, as a section's heading has it.
-fn bare(path: &str) -> String {
-    let mut inside = false;
-    path.chars()
-        .filter(|c| {
-            let keep = !inside && *c != '[';
-            inside = (inside || *c == '[') && *c != ']';
-            keep && *c != ']'
-        })
-        .collect()
-}
-
-/// The known key that was most likely meant: at most two letters away.
-fn nearest<'k>(written: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
-    const LONGEST_KEY: usize = 24;
-    if written.len() > LONGEST_KEY {
-        return None;
-    }
-    let (distance, key) = known.iter().map(|key| (edits(written, key), *key)).min()?;
-    (distance <= 2 && distance < key.len().min(written.len())).then_some(key)
-}
-
-/// Levenshtein's distance, by bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Where the lines of a document begin.
