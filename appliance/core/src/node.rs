@@ -137,6 +137,7 @@ impl Node {
             }
             Event::Forwarding(carrier) => self.take_other_way(carrier, now),
             Event::Awaited => self.checkers.values_mut().for_each(Checker::hurry),
+            Event::Farewell(from) => self.doubt(from, now),
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
@@ -249,6 +250,20 @@ impl Node {
             if Some(member) == silent.as_ref() {
                 checker.suspect(now);
             } else if Some(member) != self.me.as_ref() {
+                checker.recheck(now);
+            }
+        }
+    }
+
+    /// The fellow at `from` says that it stops. Its servers are checked at once, and the first failure takes one out; but
+    /// connections that live there live on as long as it answers, so a word that anybody can forge costs none.
+    fn doubt(&mut self, from: IpAddr, now: Moment) {
+        let Some(fellow) = member_at(&self.config, from) else { return };
+        for (key, _, server) in servers(&self.config) {
+            if server.member.as_ref() == Some(&fellow)
+                && let Some(checker) = self.checkers.get_mut(&key)
+                && checker.health() == Health::Up
+            {
                 checker.recheck(now);
             }
         }

@@ -47,6 +47,8 @@ pub enum Event {
     Forwarding(Carrier),
     /// This box waits for nothing but its first healthy servers: those that were checked in vain are checked again.
     Awaited,
+    /// The fellow director with this address says that it is about to stop. Nothing proves it.
+    Farewell(IpAddr),
     /// This box is about to stop.
     Leaving,
     /// Time passed.

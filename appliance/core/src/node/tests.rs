@@ -6,6 +6,7 @@ use super::*;
 use crate::config::check::check;
 use crate::config::types::InstanceId;
 use crate::standby::Echo;
+use crate::sync::roll_call::{Action as Said, RollCall};
 
 const PAIR: &str = include_str!("../../../../examples/pair.toml");
 const STANDBY: &str = include_str!("../../../../examples/standby.toml");
@@ -113,6 +114,52 @@ fn a_master_that_left_in_order_is_checked_at_once_and_stays_in_until_that_fails(
         assert_eq!(in_table(&node).len(), 2, "connections that live there live on");
         answer(&mut node, alive, at(1001));
         assert_eq!(in_table(&node).len(), expected);
+    }
+}
+
+/// A backup says nothing by VRRP when it goes.
+#[test]
+fn a_backup_that_leaves_in_order_is_out_of_its_masters_table_with_the_first_check_that_it_refuses() {
+    let [castor_at, pollux_at] = [236, 238].map(|last| IpAddr::from([192, 168, 0, last]));
+    for (alive, expected) in [(&["castor"][..], 1), (&BOTH[..], 2)] {
+        let mut master = castor();
+        answer(&mut master, &BOTH, at(1));
+        let id = instance(&master);
+        master.handle(Event::Vrrp { id, state: VrrpState::Master, silent: None }, at(1000));
+        answer(&mut master, &BOTH, at(1001));
+
+        let (mut leaving, mut listening) = (RollCall::new(1), RollCall::new(2));
+        leaving.configure([castor_at].into());
+        listening.configure([pollux_at].into());
+        leaving.leave(at(2000));
+        let mut now = at(2000);
+        let mut asked = Vec::new();
+        loop {
+            while let Some(Said::Say(to, word)) = leaving.poll_action() {
+                assert_eq!(to, castor_at);
+                listening.hear(pollux_at, &word.write(), now);
+            }
+            while let Some(Said::Doubt(from)) = listening.poll_action() {
+                master.handle(Event::Farewell(from), now);
+                assert_eq!(in_table(&master).len(), 2, "a word alone takes nobody out");
+            }
+            asked.extend(answer(&mut master, alive, now));
+            let Some(next) = leaving.poll_timeout(now) else { break };
+            now = next;
+            leaving.handle_timeout(now);
+        }
+        assert_eq!(asked, ["pollux"], "once, however often it is said, and nobody else");
+        assert_eq!(in_table(&master).len(), expected, "whoever still answers stays");
+    }
+}
+
+#[test]
+fn a_farewell_from_a_stranger_or_of_a_server_that_is_out_asks_for_nothing() {
+    let mut node = castor();
+    answer(&mut node, &["castor"], at(1));
+    for from in [[192, 168, 0, 77], [192, 168, 0, 238]] {
+        node.handle(Event::Farewell(from.into()), at(2));
+        assert!(answer(&mut node, &BOTH, at(2)).is_empty());
     }
 }
 

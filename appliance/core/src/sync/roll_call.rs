@@ -1,12 +1,17 @@
 //! The roll call between fellow directors: who asks for connections, who tells them, and how long a box that is about to
-//! take an address waits for the answers. Pure; the datagrams' way is the engine's business.
+//! take an address waits for the answers; and the farewell of one that goes. Pure; the datagrams' way is the engine's
+//! business.
 //!
 //! A box asks when it starts, when it becomes master and when another master yields to it: each time its table may lack
 //! connections that live elsewhere. It waits only at the start, and never longer than [`PATIENCE`]: an answer that does
 //! not come must not keep an address down.
 //!
+//! A box that stops in order says farewell, and its fellows check its servers at once. VRRP cannot say that: priority 0 is
+//! a master's (RFC 9568 §6.4.3), and a backup that goes is missed by nobody until its checks have failed often enough.
+//!
 //! The words carry no secret and prove nothing. Whoever forges a question makes a fellow say at most ten times a second
-//! what it says on the same segment anyway; whoever forges an answer shortens a wait.
+//! what it says on the same segment anyway; whoever forges an answer shortens a wait; whoever forges a farewell has a
+//! fellow's servers checked once in five seconds, and takes none out that passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,6 +27,11 @@ pub const PATIENCE: Duration = Duration::from_millis(400);
 const REPEAT: Duration = Duration::from_millis(60);
 /// Shortest time between two times of telling.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a farewell is said, [`REPEAT`] apart: nobody answers it.
+const FAREWELLS: u8 = 3;
+/// Shortest time between two farewells of one fellow that count: longer than the check that the first one brings about,
+/// which the second would break off.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// One datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,8 @@ pub enum Word {
     Ask(u64),
     /// All of them have been sent.
     Told(u64),
+    /// I stop, and what I serve stops with me.
+    Farewell,
 }
 
 const MAGIC: [u8; 4] = *b"HLCN";
@@ -44,6 +56,7 @@ impl Word {
         let (kind, number) = match self {
             Self::Ask(number) => (1, number),
             Self::Told(number) => (2, number),
+            Self::Farewell => (3, 0),
         };
         let mut bytes = [0; Self::LENGTH];
         bytes[..4].copy_from_slice(&MAGIC);
@@ -61,6 +74,7 @@ impl Word {
         match (kind, [m0, m1, m2, m3] == MAGIC) {
             (1, true) => Some(Self::Ask(number)),
             (2, true) => Some(Self::Told(number)),
+            (3, true) if number == 0 => Some(Self::Farewell),
             _ => None,
         }
     }
@@ -73,6 +87,8 @@ pub enum Action {
     Say(IpAddr, Word),
     /// Multicast this box's connections, and only then send `Told` to these fellows.
     Tell(Vec<(IpAddr, Word)>),
+    /// This fellow says that it stops: check what it serves.
+    Doubt(IpAddr),
 }
 
 /// The roll call as one box sees it.
@@ -85,6 +101,11 @@ pub struct RollCall {
     until: Moment,
     asked: BTreeMap<IpAddr, u64>,
     told_at: Option<Moment>,
+    /// Farewells still to be said.
+    farewells: u8,
+    farewell_at: Moment,
+    /// When a fellow's farewell last counted.
+    doubted: BTreeMap<IpAddr, Moment>,
     actions: Vec<Action>,
 }
 
@@ -99,6 +120,9 @@ impl RollCall {
             until: Moment::ZERO,
             asked: BTreeMap::new(),
             told_at: None,
+            farewells: 0,
+            farewell_at: Moment::ZERO,
+            doubted: BTreeMap::new(),
             actions: Vec::new(),
         }
     }
@@ -107,6 +131,7 @@ impl RollCall {
     pub fn configure(&mut self, fellows: BTreeSet<IpAddr>) {
         self.awaited.retain(|fellow| fellows.contains(fellow));
         self.asked.retain(|fellow, _| fellows.contains(fellow));
+        self.doubted.retain(|fellow, _| fellows.contains(fellow));
         self.fellows = fellows;
     }
 
@@ -116,6 +141,13 @@ impl RollCall {
         self.awaited = self.fellows.clone();
         self.until = now + PATIENCE;
         self.repeat(now);
+    }
+
+    /// Says farewell to every fellow. This box's answers to their checks must have changed before.
+    pub fn leave(&mut self, now: Moment) {
+        self.farewells = FAREWELLS;
+        self.farewell_at = now;
+        self.handle_timeout(now);
     }
 
     /// Every fellow has told, or has had its time.
@@ -136,7 +168,11 @@ impl RollCall {
             Some(Word::Told(number)) if number == self.number => {
                 self.awaited.remove(&from);
             }
-            Some(Word::Told(_)) | None => {}
+            Some(Word::Farewell) if self.doubted.get(&from).is_none_or(|last| now.since(*last) >= DOUBT) => {
+                self.doubted.insert(from, now);
+                self.actions.push(Action::Doubt(from));
+            }
+            Some(Word::Told(_) | Word::Farewell) | None => {}
         }
     }
 
@@ -144,6 +180,11 @@ impl RollCall {
     pub fn handle_timeout(&mut self, now: Moment) {
         if !self.complete(now) && now >= self.repeat_at {
             self.repeat(now);
+        }
+        if self.farewells > 0 && now >= self.farewell_at {
+            self.farewells -= 1;
+            self.farewell_at = now + REPEAT;
+            self.actions.extend(self.fellows.iter().map(|fellow| Action::Say(*fellow, Word::Farewell)));
         }
         if !self.asked.is_empty() && self.tell_at() <= now {
             self.told_at = Some(now);
@@ -156,7 +197,8 @@ impl RollCall {
     pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
         let repeat = (!self.complete(now)).then_some(self.repeat_at.min(self.until));
         let tell = (!self.asked.is_empty()).then(|| self.tell_at());
-        [repeat, tell].into_iter().flatten().min()
+        let farewell = (self.farewells > 0).then_some(self.farewell_at);
+        [repeat, tell, farewell].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -253,10 +295,41 @@ mod tests {
         assert_eq!(actions(&mut call), [Action::Tell(vec![(B, Word::Told(99)), (C, Word::Told(5))])]);
     }
 
+    #[test]
+    fn a_farewell_is_said_three_times_to_every_fellow_and_then_no_more() {
+        let mut call = calling(&[B, C]);
+        call.leave(at(1000));
+        let mut said = vec![(at(1000), actions(&mut call))];
+        let mut now = at(1000);
+        while let Some(next) = call.poll_timeout(now) {
+            now = next;
+            call.handle_timeout(now);
+            said.push((now, actions(&mut call)));
+        }
+        let both = vec![Action::Say(B, Word::Farewell), Action::Say(C, Word::Farewell)];
+        assert_eq!(said, [(at(1000), both.clone()), (at(1060), both.clone()), (at(1120), both)]);
+    }
+
+    #[test]
+    fn a_fellows_farewell_counts_once_in_five_seconds_and_a_strangers_never() {
+        let mut call = calling(&[B, C]);
+        let mut doubts = Vec::new();
+        for millis in (0..12_000).step_by(10) {
+            for from in [A, B] {
+                call.hear(from, &Word::Farewell.write(), at(millis));
+            }
+            doubts.extend(actions(&mut call).into_iter().map(|action| (millis, action)));
+        }
+        let of_b = |millis| (millis, Action::Doubt(B));
+        assert_eq!(doubts, [of_b(0), of_b(5_000), of_b(10_000)]);
+        call.hear(C, &Word::Farewell.write(), at(12_000));
+        assert_eq!(actions(&mut call), [Action::Doubt(C)], "each has its own time");
+    }
+
     proptest! {
         #[test]
         fn a_word_is_read_back_and_any_other_datagram_is_none(number: u64, bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            for word in [Word::Ask(number), Word::Told(number)] {
+            for word in [Word::Ask(number), Word::Told(number), Word::Farewell] {
                 prop_assert_eq!(Word::parse(&word.write()), Some(word));
             }
             if let Some(word) = Word::parse(&bytes) {
