@@ -151,6 +151,10 @@ impl<K: Kernel> Driver<K> {
                 }
                 Event::Asked(asked) => self.answer(asked),
                 Event::KernelChanged => self.inspect_at = self.inspect_at.min(self.inspected_at + SETTLING),
+                Event::Farewell(from) => {
+                    info!(%from, "a fellow director says that it leaves: checking it");
+                    self.node.handle(node::Event::Farewell(from), clock::now());
+                }
                 Event::RollCalled | Event::Timer => {}
                 Event::Terminate => {
                     self.leave(&mut sources).await;

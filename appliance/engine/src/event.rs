@@ -39,6 +39,8 @@ pub enum Event {
     Asked(Asked),
     /// Fellow directors have told their connections, or have had their time.
     RollCalled,
+    /// The fellow director with this address says that it leaves.
+    Farewell(IpAddr),
     /// A link, an address, a route or a neighbour changed.
     KernelChanged,
     /// The time that was asked for has come.
@@ -59,6 +61,8 @@ pub struct Sources {
     pub asked: mpsc::Receiver<Asked>,
     /// The roll call.
     pub roll_call: watch::Receiver<u64>,
+    /// Farewells that the roll call heard.
+    pub farewells: mpsc::Receiver<IpAddr>,
     /// The kernel.
     pub changes: Changes,
     /// `SIGTERM`.
@@ -76,6 +80,7 @@ impl Sources {
             Some((target, number, answered)) = self.echoed.recv() => Event::Echoed { target, number, answered },
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Ok(()) = self.roll_call.changed() => Event::RollCalled,
+            Some(from) = self.farewells.recv() => Event::Farewell(from),
             Ok(_) = self.changes.next() => Event::KernelChanged,
             () = sleep(wait) => Event::Timer,
         }

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-/// Outcomes and requests that may wait for the driver.
+/// Outcomes, farewells and requests that may wait for the driver.
 const BACKLOG: usize = 64;
 
 fn main() -> anyhow::Result<()> {
@@ -40,13 +40,15 @@ async fn engine() -> anyhow::Result<()> {
     let (to_checked, checked) = mpsc::channel(BACKLOG);
     let (to_echoed, echoed) = mpsc::channel(BACKLOG);
     let (status, _) = watch::channel(Arc::new(Status::default()));
-    let roll_call = roll_call::spawn(clock::seed());
+    let (to_farewells, farewells) = mpsc::channel(BACKLOG);
+    let roll_call = roll_call::spawn(clock::seed(), to_farewells);
     let sources = Sources {
         vrrp,
         checked,
         echoed,
         asked,
         roll_call: roll_call.answers(),
+        farewells,
         changes: Changes::open().context("the kernel's changes cannot be followed")?,
         terminate: signal(SignalKind::terminate()).context("no signals")?,
     };

@@ -1,9 +1,9 @@
 //! Carries the roll call out: a task with a UDP socket that says the words, reads what this box has to tell and
-//! multicasts it. When to ask is the driver's to decide, everything else `halcyon_core::sync`'s.
+//! multicasts it. When to ask and when to leave is the driver's to decide, everything else `halcyon_core::sync`'s.
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use halcyon_core::sync::roll_call::{Action, PORT, RollCall, Word};
@@ -23,6 +23,8 @@ enum Order {
     Stand(Option<Box<Standing>>),
     /// Ask the fellows; the number says which time it is.
     Ask(u64),
+    /// Say farewell.
+    Leave,
 }
 
 /// The driver's side.
@@ -49,6 +51,12 @@ impl Handle {
         self.order(Order::Ask(self.asked));
     }
 
+    /// Says farewell to the fellows. Returns whether this box has any.
+    pub fn leave(&self) -> bool {
+        self.order(Order::Leave);
+        self.standing.as_ref().is_some_and(|standing| !standing.fellows.is_empty())
+    }
+
     /// Whether they were asked.
     pub fn has_asked(&self) -> bool {
         self.asked > 0
@@ -70,11 +78,13 @@ impl Handle {
     }
 }
 
-/// Starts the task. Must be called inside a [`LocalSet`](tokio::task::LocalSet).
-pub fn spawn(seed: u64) -> Handle {
+/// Starts the task. It sends the address of a fellow that leaves to `doubted`. Must be called inside a
+/// [`LocalSet`](tokio::task::LocalSet).
+pub fn spawn(seed: u64, doubted: mpsc::Sender<IpAddr>) -> Handle {
     let (orders, inbox) = mpsc::unbounded_channel();
     let (answered, answers) = watch::channel(0);
-    let caller = Caller { call: RollCall::new(seed), standing: None, socket: None, asked: 0, answered };
+    let caller =
+        Caller { call: RollCall::new(seed), standing: None, socket: None, asked: 0, answered, doubted };
     tokio::task::spawn_local(caller.run(inbox));
     Handle { orders, standing: None, asked: 0, answered: answers }
 }
@@ -87,6 +97,7 @@ struct Caller {
     asked: u64,
     /// Number of the last question that is answered or was given up.
     answered: watch::Sender<u64>,
+    doubted: mpsc::Sender<IpAddr>,
 }
 
 impl Caller {
@@ -129,6 +140,7 @@ impl Caller {
                 self.asked = number;
                 self.call.ask(clock::now());
             }
+            Order::Leave => self.call.leave(clock::now()),
         }
     }
 
@@ -142,6 +154,8 @@ impl Caller {
                         self.say(SocketAddr::new(to, PORT), word).await;
                     }
                 }
+                // Only a driver that has ended does not want to know.
+                Action::Doubt(fellow) => drop(self.doubted.send(fellow).await),
             }
         }
     }

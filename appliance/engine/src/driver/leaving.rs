@@ -23,19 +23,20 @@ use crate::vrrp_thread::{self, Command, Unreachable};
 
 /// What a fellow director may need, beside its skew time, to take over.
 const TAKEOVER: Duration = Duration::from_millis(400);
-/// What it may need, once it has taken over, to check this box.
+/// What it may need, once it was told or has taken over, to check this box.
 const CHECKING: Duration = Duration::from_millis(300);
 
 impl<K: Kernel> Driver<K> {
-    /// Leaves in order: fellow directors' checks of this box fail from now on, then everything is handed over, and the
-    /// addresses go when an heir is heard, while applications still run. The heir checks this box at once and finds it
-    /// gone before it is.
+    /// Leaves in order: fellow directors' checks of this box fail from now on, and they are told to check; then everything
+    /// is handed over, and the addresses go when an heir is heard, while applications still run. So fellows find this box
+    /// gone before it is, whether it was master or backup.
     pub(super) async fn leave(mut self, sources: &mut Sources) {
         info!("leaving");
         let patience = self.patience();
         self.node.handle(node::Event::Leaving, clock::now());
         self.replan();
         self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
+        let told = self.roll_call.leave();
         let was_master = self.is_master();
         if was_master {
             self.command(Command::HandOver);
@@ -49,7 +50,7 @@ impl<K: Kernel> Driver<K> {
         self.listen_for(sources, Duration::from_secs(1), |_, _| false).await;
         self.replan();
         self.reconciler.bring(&self.plan.state, Occasion::Planned).await;
-        if was_master {
+        if told || was_master {
             sleep(CHECKING).await;
         }
         info!("left");
