@@ -45,6 +45,10 @@ pub(crate) struct Machine {
     pub(crate) kernel: Observed,
     /// The document that it has.
     pub(crate) document: usize,
+    /// The document whose plan its kernel had last in all its parts.
+    pub(crate) in_force: usize,
+    /// The document of the operations under way.
+    planned: usize,
     /// Its engine does nothing until then.
     pub(crate) stalled_until: Moment,
     /// When its engine starts, if it does not run.
@@ -75,6 +79,8 @@ impl Machine {
             leaving: false,
             kernel: Observed::default(),
             document: 0,
+            in_force: 0,
+            planned: 0,
             stalled_until: Moment::ZERO,
             starts_at: None,
             engine: None,
@@ -272,7 +278,9 @@ impl Machine {
             engine.dirty = false;
             self.failed.clear();
             self.ops = diff(&engine.node.plan().state, &self.kernel).ops.into();
+            self.planned = self.document;
             self.next_op = now;
+            self.complete();
         }
         wishes
     }
@@ -288,7 +296,14 @@ impl Machine {
             return None;
         }
         self.kernel.apply(&op);
+        self.complete();
         Some(Wish::Done(op))
+    }
+
+    fn complete(&mut self) {
+        if self.ops.is_empty() && self.failed.is_empty() {
+            self.in_force = self.planned;
+        }
     }
 }
 

@@ -305,10 +305,12 @@ impl World {
             (mutation.apply)(&mut station.kernel);
         }
         let shown = &mut self.cluster.stations[number];
-        // What it was told to serve, once it takes packets for it and its filter lets them in.
+        // What it was told to serve, once it takes packets for it and its filter lets them in. A document that it does
+        // not have in all its parts has told it nothing yet; one that it is leaving, nothing any more.
         let ports = if machine.app && machine.holds(VIP.into()) {
             let told = serves(&self.documents[machine.document], number);
-            told.into_iter().filter(|port| lets_in(&station.kernel.rules, *port)).collect()
+            let before = serves(&self.documents[machine.in_force], number);
+            told.intersection(&before).copied().filter(|port| lets_in(&station.kernel.rules, *port)).collect()
         } else {
             BTreeSet::new()
         };
