@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::state::{Virtual, VirtualService};
 
-use super::{Op, Scheduling, Work};
+use super::{DestinationFacts, Op, Scheduling, SyncFacts, Work};
 
 impl Work<'_> {
     /// Virtual services with their destinations.
@@ -37,10 +37,7 @@ impl Work<'_> {
         for (&server, &destination) in &wanted.destinations {
             match there.get(&server) {
                 None => self.op(Op::AddDestination { service, server, destination }),
-                Some(d)
-                    if d.weight != u32::from(destination.weight)
-                        || d.forwarding != Some(destination.forwarding) =>
-                {
+                Some(found) if *found != DestinationFacts::of(destination) => {
                     self.op(Op::SetDestination { service, server, destination });
                 }
                 Some(_) => {}
@@ -51,24 +48,17 @@ impl Work<'_> {
     /// A running daemon cannot be changed: it is stopped and started again.
     pub(super) fn sync(&mut self) {
         let (desired, observed) = (self.desired, self.observed);
+        let wanted = |role| desired.sync.get(&role).map(SyncFacts::of);
         for (&role, found) in &observed.sync {
-            let right = desired
-                .sync
-                .get(&role)
-                .is_some_and(|wanted| wanted.link.as_str() == found.link && wanted.id == found.id);
-            if !right {
+            if wanted(role).as_ref() != Some(found) {
                 self.op(Op::StopSync { role, daemon: found.clone() });
             }
         }
-        for (&role, wanted) in &desired.sync {
-            let running = observed
-                .sync
-                .get(&role)
-                .is_some_and(|found| wanted.link.as_str() == found.link && wanted.id == found.id);
-            match self.index(&wanted.link) {
-                Err(why) => self.unmet(format!("sync {}", wanted.id), why),
-                Ok(_) if running => {}
-                Ok(_) => self.op(Op::StartSync { role, daemon: wanted.clone() }),
+        for (&role, daemon) in &desired.sync {
+            match self.index(&daemon.link) {
+                Err(why) => self.unmet(format!("sync {}", daemon.id), why),
+                Ok(_) if observed.sync.get(&role) == wanted(role).as_ref() => {}
+                Ok(_) => self.op(Op::StartSync { role, daemon: daemon.clone() }),
             }
         }
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::config::types::{Cidr, Mac};
 use crate::config::{Forwarding, Port};
 use crate::plan::rules::Rules;
-use crate::plan::state::{SyncRole, Virtual, VirtualService};
+use crate::plan::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
 
 use super::op::Op;
 
@@ -116,6 +116,20 @@ impl Scheduling {
     }
 }
 
+impl DestinationFacts {
+    /// What `destination` asks for.
+    pub fn of(destination: Destination) -> Self {
+        Self { weight: destination.weight.into(), forwarding: Some(destination.forwarding) }
+    }
+}
+
+impl SyncFacts {
+    /// What `daemon` asks for.
+    pub fn of(daemon: &SyncDaemon) -> Self {
+        Self { link: daemon.link.to_string(), id: daemon.id }
+    }
+}
+
 impl Observed {
     /// Index of the loopback.
     pub fn loopback(&self) -> Option<u32> {
@@ -216,11 +230,7 @@ impl Observed {
             Op::AddDestination { service, server, destination }
             | Op::SetDestination { service, server, destination } => {
                 if let Some(found) = self.services.get_mut(service) {
-                    let facts = DestinationFacts {
-                        weight: destination.weight.into(),
-                        forwarding: Some(destination.forwarding),
-                    };
-                    found.destinations.insert(*server, facts);
+                    found.destinations.insert(*server, DestinationFacts::of(*destination));
                 }
             }
             Op::DelDestination { service, server } => {
@@ -229,8 +239,7 @@ impl Observed {
                 }
             }
             Op::StartSync { role, daemon } => {
-                let facts = SyncFacts { link: daemon.link.to_string(), id: daemon.id };
-                self.sync.insert(*role, facts);
+                self.sync.insert(*role, SyncFacts::of(daemon));
             }
             Op::StopSync { role, .. } => {
                 self.sync.remove(role);
