@@ -145,13 +145,11 @@ impl Store {
     /// # Errors
     /// When there is none.
     pub fn confirm(&self, origin: &Origin) -> Result<Change, Unwritable> {
-        let slot = self.in_force.filter(|_| self.on_trial()).ok_or(Unwritable::NoTrial)?;
-        let kept = self.slots.get(slot).ok_or(Unwritable::NoTrial)?;
+        let on_trial = self.in_force.and_then(|slot| Some((slot, self.slots.get(slot)?)));
+        let (slot, kept) = on_trial.filter(|(_, kept)| !kept.stays()).ok_or(Unwritable::NoTrial)?;
         let block = confirmation(kept.record.generation, &kept.digest, origin, &self.keys);
         let at = layout::slot(slot) + layout::CONFIRMATION;
-        let steps =
-            vec![Step::Write { at, bytes: block.clone() }, Step::Flush, Step::Expect { at, bytes: block }];
-        Ok(Change { steps, slot, kept: Kept { confirmed: true, ..kept.clone() } })
+        Ok(Change { steps: proven(at, block).into(), slot, kept: Kept { confirmed: true, ..kept.clone() } })
     }
 
     /// Writes the document of an earlier generation as the next one: history only grows.
@@ -159,8 +157,7 @@ impl Store {
     /// # Errors
     /// When that generation is not kept, or as for [`Store::commit`].
     pub fn roll_back(&self, generation: u64, origin: Origin) -> Result<Change, Unwritable> {
-        let slot = self.slots.find(generation).ok_or(Unwritable::NoGeneration(generation))?;
-        let kept = self.slots.get(slot).ok_or(Unwritable::NoGeneration(generation))?;
+        let kept = self.slots.find(generation).ok_or(Unwritable::NoGeneration(generation))?;
         let Record { document, seal, schema, .. } = &kept.record;
         let document = Document { bytes: document.clone(), seal: seal.clone(), schema: *schema };
         self.commit(document, Term::Permanent, origin)
@@ -197,12 +194,13 @@ impl Store {
 
 /// The steps that put `keys` onto a partition: the second copy first, so that one whole copy is there at any instant.
 pub fn write_keys(keys: &Keys) -> Vec<Step> {
-    let block = keys.write();
-    let copy = |at| {
-        [Step::Write { at, bytes: block.clone() }, Step::Flush, Step::Expect { at, bytes: block.clone() }]
-    };
     let [first, second] = layout::KEY_COPIES;
-    [copy(second), copy(first)].concat()
+    [proven(second, keys.write()), proven(first, keys.write())].concat()
+}
+
+/// Writes a block and makes sure that it is there before anything else is done.
+fn proven(at: u64, block: Vec<u8>) -> [Step; 3] {
+    [Step::Write { at, bytes: block.clone() }, Step::Flush, Step::Expect { at, bytes: block }]
 }
 
 /// The steps that make a partition of `size` bytes as new. Without keys no record counts, so they go first; whoever finds

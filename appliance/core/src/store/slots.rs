@@ -93,9 +93,9 @@ impl Slots {
         }
     }
 
-    /// The slot of a generation that stays.
-    pub fn find(&self, generation: u64) -> Option<usize> {
-        self.newest(|kept| kept.record.generation == generation && kept.stays())
+    /// The record of a generation, if it stays.
+    pub fn find(&self, generation: u64) -> Option<&Kept> {
+        self.get(self.newest(|kept| kept.record.generation == generation && kept.stays())?)
     }
 
     /// Every record, the newest first.

@@ -2,8 +2,8 @@
 //!
 //! Between two flushes a disk may keep any subset of the sectors written, in any order; a sector of 512 bytes is kept
 //! whole or not at all. Prefixes, single losses (of few sectors all, of many an even choice) and many random subsets are
-//! tried after every step of every change. Each outcome is read as after a start and must be the old document or the new one; once a change counts as
-//! done, it must be the new one.
+//! tried after every step of every change. Each outcome is read as after a start and must be the old document or the new
+//! one; once a change counts as done, it must be the new one.
 
 use std::collections::BTreeMap;
 
@@ -225,7 +225,7 @@ fn a_writer_that_overwrites_the_current_slot_is_caught() {
 fn a_writer_that_confirms_before_anyone_has_is_caught() {
     let trial = life(
         |store, mut steps| {
-            let Ok(Step::Write { at, bytes }) = steps.get(1).cloned().ok_or(()) else { return steps };
+            let Some(Step::Write { at, bytes }) = steps.get(1).cloned() else { return steps };
             let change = store.slots.target(store.in_force).and_then(|slot| {
                 let body = steps.first().and_then(|s| match s {
                     Step::Write { bytes, .. } => Some(bytes.clone()),
