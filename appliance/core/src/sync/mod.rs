@@ -121,8 +121,8 @@ pub fn own_connections(config: &Config, me: &MemberName, sockets: &[sockets::Soc
     let mut connections = Vec::new();
     for service in config.services.values().filter(|s| s.protocol == Protocol::Tcp) {
         let Some(server) = service.servers.values().find(|s| s.member.as_ref() == Some(me)) else { continue };
-        let here = |local: SocketAddr| is_at(local, service.address, server.port);
-        connections.extend(sockets.iter().filter(|socket| here(socket.local)).map(|socket| Connection {
+        let here = SocketAddr::new(service.address, server.port);
+        connections.extend(sockets.iter().filter(|socket| socket.local == here).map(|socket| Connection {
             protocol: Protocol::Tcp,
             client: socket.remote,
             service: SocketAddr::new(service.address, service.port),
@@ -132,10 +132,6 @@ pub fn own_connections(config: &Config, me: &MemberName, sockets: &[sockets::Soc
         }));
     }
     connections
-}
-
-fn is_at(local: SocketAddr, address: IpAddr, port: u16) -> bool {
-    local.ip() == address && local.port() == port
 }
 
 #[cfg(test)]
