@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::Config;
 use super::Protocol;
-use super::draft::{self, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, Role};
+use super::draft::{self, ClusterDraft, Draft, Field, InterfaceDraft, MemberDraft, ObserveDraft, Role};
 pub use super::problem::Problem;
 use super::problem::{Place, Problems, Written};
 use super::types::{Family, LinkName, MemberName};
@@ -153,37 +153,27 @@ enum Lookup<T> {
     Unclear,
 }
 
+impl<'d, T> Lookup<&'d T> {
+    /// Looks among `all` for the one that `name_of` names so. An empty list was told as such, and lacks nothing in particular.
+    fn among<N: PartialEq>(all: &'d [T], name: &N, name_of: impl Fn(&T) -> &Field<N>) -> Self {
+        let named = |one: &&T| name_of(one).as_ref().is_some_and(|written| written.value == *name);
+        match all.iter().find(named) {
+            Some(found) => Self::Found(found),
+            None if !all.is_empty() && all.iter().all(|one| name_of(one).is_some()) => Self::Missing,
+            None => Self::Unclear,
+        }
+    }
+}
+
 impl Draft {
     fn member(&self, name: &MemberName) -> Lookup<&MemberDraft> {
-        let found = self
-            .members
-            .iter()
-            .find(|member| member.name.as_ref().is_some_and(|written| written.value == *name));
-        match found {
-            Some(member) => Lookup::Found(member),
-            None if self.members.iter().all(|member| member.name.is_some()) && !self.members.is_empty() => {
-                Lookup::Missing
-            }
-            None => Lookup::Unclear,
-        }
+        Lookup::among(&self.members, name, |member| &member.name)
     }
 }
 
 impl MemberDraft {
     fn interface(&self, name: &LinkName) -> Lookup<&InterfaceDraft> {
-        let found = self
-            .interfaces
-            .iter()
-            .find(|interface| interface.name.as_ref().is_some_and(|written| written.value == *name));
-        match found {
-            Some(interface) => Lookup::Found(interface),
-            None if self.interfaces.iter().all(|interface| interface.name.is_some())
-                && !self.interfaces.is_empty() =>
-            {
-                Lookup::Missing
-            }
-            None => Lookup::Unclear,
-        }
+        Lookup::among(&self.interfaces, name, |interface| &interface.name)
     }
 
     fn is(&self, role: Role) -> bool {

@@ -65,10 +65,8 @@ pub struct ClusterDraft {
     pub forward_interface: Field<LinkName>,
     /// Optional, with `second-nic`; default `refuse`.
     pub forward_fallback: Field<Fallback>,
-    /// Where `forward-interface` stands, or would.
-    pub forward_at: Place,
-    /// `forward-interface` is there, right or wrong.
-    pub forward_written: bool,
+    /// Where `forward-interface` stands, right or wrong.
+    pub forward_at: Option<Place>,
     /// Optional.
     pub sync_interface: Field<LinkName>,
 }
@@ -82,6 +80,20 @@ pub enum Strategy {
     Standby,
     /// `second-nic`.
     SecondNic,
+}
+
+impl Strategy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Weights, Self::Standby, Self::SecondNic];
+
+    /// As the document has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Standby => "standby",
+            Self::SecondNic => "second-nic",
+        }
+    }
 }
 
 /// `probe` of `[cluster]`.

@@ -72,6 +72,14 @@ pub struct Probing {
     pub count: u8,
 }
 
+impl Default for Probing {
+    /// What a document without `probe` means, and what each key of one defaults to. A neighbour on the segment answers in
+    /// a millisecond, a busy one in some hundreds.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), timeout: Duration::from_millis(500), count: 3 }
+    }
+}
+
 /// `forward-interface` with `forward-fallback`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {

@@ -9,7 +9,7 @@ use super::services::router_of;
 use super::storm as strategy;
 use super::{Lookup, MemberDraft};
 use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
-use crate::config::types::{InstanceId, LinkName, MemberName, Priority, ServerName};
+use crate::config::types::{Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName};
 use crate::config::{
     Check, CheckKind, Cluster, Config, Interface, Member, Observe, Port, Protocol, Server, Service,
     StaticRoute, VrrpInstance,
@@ -104,7 +104,7 @@ fn instance(draft: &Draft, written: &VrrpDraft) -> Option<(InstanceId, VrrpInsta
     Some((id, instance))
 }
 
-fn service(draft: &Draft, written: &ServiceDraft) -> Option<(crate::config::types::ServiceName, Service)> {
+fn service(draft: &Draft, written: &ServiceDraft) -> Option<(ServiceName, Service)> {
     let name = written.name.as_ref()?.value.clone();
     let port = written.port.as_ref()?.value;
     let address = written.address.as_ref()?.value;
@@ -165,7 +165,7 @@ fn server(
     };
     let name = ServerName(member.as_ref().map_or_else(|| address.to_string(), ToString::to_string));
     let forward =
-        member.as_ref().and_then(|member| strategy::forward_address(draft, member, address.is_ipv4()));
+        member.as_ref().and_then(|member| strategy::forward_address(draft, member, Family::of(address)));
     let weight = written.weight.as_ref()?.value;
     Some((name.clone(), Server { name, member, address, forward, port, weight }))
 }

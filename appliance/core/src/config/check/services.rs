@@ -8,7 +8,7 @@ use super::{Lookup, Once, addressed, of_family};
 use crate::config::draft::{CheckDraft, Draft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::duration::render;
 use crate::config::problem::{Problems, Written};
-use crate::config::types::{Family, LinkName};
+use crate::config::types::{Family, LinkName, MemberName};
 use crate::config::{CheckKind, Protocol};
 
 /// ipvsadm's own limit of a persistence timeout.
@@ -140,7 +140,7 @@ fn segment<'d>(
 
 fn member_server(
     draft: &Draft,
-    name: &Written<crate::config::types::MemberName>,
+    name: &Written<MemberName>,
     address: Option<&Written<IpAddr>>,
     segment: Option<&Written<LinkName>>,
     problems: &mut Problems,

@@ -9,7 +9,7 @@ use super::{Lookup, addressed};
 use crate::config::draft::{ClusterDraft, Draft, MemberDraft, ProbeDraft, Role, Strategy};
 use crate::config::duration::render;
 use crate::config::problem::{Place, Problems, Written};
-use crate::config::types::{Cidr, LinkName, MemberName};
+use crate::config::types::{Cidr, Family, LinkName, MemberName};
 use crate::config::{Fallback, Forward, Probing, Storm};
 
 /// More often would be load, not knowledge.
@@ -18,9 +18,6 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 /// A busy neighbour takes some milliseconds.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
-/// What a document without `probe` means.
-const PROBING: Probing =
-    Probing { interval: Duration::from_secs(1), timeout: Duration::from_millis(500), count: 3 };
 
 pub(super) fn check(draft: &Draft, cluster: &ClusterDraft, problems: &mut Problems) {
     if let Some(storm) = &cluster.storm {
@@ -29,12 +26,11 @@ pub(super) fn check(draft: &Draft, cluster: &ClusterDraft, problems: &mut Proble
     if let Some(probe) = &cluster.probe {
         times(probe, problems);
     }
-    match (cluster.storm.as_ref().map(|storm| storm.value), &cluster.forward_interface) {
-        (Some(Strategy::SecondNic), Some(name)) => segment(draft, name, problems),
-        (Some(Strategy::SecondNic), None) if !cluster.forward_written => {
-            problems.add(&cluster.forward_at, "missing", "write it, as in forward-interface = \"back\"");
-        }
-        _ => {}
+    if let Some(storm) = &cluster.storm
+        && storm.value == Strategy::SecondNic
+        && let Some(name) = &cluster.forward_interface
+    {
+        segment(draft, name, problems);
     }
 }
 
@@ -48,7 +44,7 @@ pub(super) fn resolve(cluster: &ClusterDraft) -> Option<Storm> {
                 timeout: probe.timeout.as_ref()?.value,
                 count: probe.count.as_ref()?.value,
             },
-            None => PROBING,
+            None => Probing::default(),
         }),
         Strategy::SecondNic => Storm::SecondNic(Forward {
             interface: cluster.forward_interface.as_ref()?.value.clone(),
@@ -59,14 +55,14 @@ pub(super) fn resolve(cluster: &ClusterDraft) -> Option<Storm> {
 
 /// Where directors reach a member on the segment for forwarding; `None` without that strategy, or when the member has
 /// no address there.
-pub(super) fn forward_address(draft: &Draft, name: &MemberName, ipv4: bool) -> Option<IpAddr> {
+pub(super) fn forward_address(draft: &Draft, name: &MemberName, family: Family) -> Option<IpAddr> {
     let cluster = draft.cluster.as_ref()?;
     if cluster.storm.as_ref()?.value != Strategy::SecondNic {
         return None;
     }
     let link = &cluster.forward_interface.as_ref()?.value;
     let Lookup::Found(member) = draft.member(name) else { return None };
-    let subnet = common_subnet(draft, link, ipv4)?;
+    let subnet = common_subnet(draft, link, family)?;
     addresses(member, link).map(Cidr::address).find(|address| subnet.contains(*address))
 }
 
@@ -75,7 +71,7 @@ fn foreign_keys(cluster: &ClusterDraft, storm: Strategy, problems: &mut Problems
     let mut foreign = |at: &Place, key: &str, owner: &str| {
         problems.add(
             at,
-            format!("{key} belongs to storm = \"{owner}\", and storm is \"{}\"", word(storm)),
+            format!("{key} belongs to storm = \"{owner}\", and storm is \"{}\"", storm.word()),
             format!("remove it, or write storm = \"{owner}\""),
         );
     };
@@ -85,8 +81,8 @@ fn foreign_keys(cluster: &ClusterDraft, storm: Strategy, problems: &mut Problems
         foreign(&probe.at, "probe", "standby");
     }
     if storm != Strategy::SecondNic {
-        if cluster.forward_written {
-            foreign(&cluster.forward_at, "forward-interface", "second-nic");
+        if let Some(at) = &cluster.forward_at {
+            foreign(at, "forward-interface", "second-nic");
         }
         if let Some(fallback) = &cluster.forward_fallback {
             foreign(&fallback.at, "forward-fallback", "second-nic");
@@ -149,24 +145,23 @@ fn segment(draft: &Draft, name: &Written<LinkName>, problems: &mut Problems) {
         return;
     }
     let addresses = draft.services.iter().filter_map(|service| service.address.as_ref());
-    let families: BTreeSet<bool> = addresses.map(|at| at.value.is_ipv4()).collect();
-    for ipv4 in families.into_iter().filter(|ipv4| common_subnet(draft, &name.value, *ipv4).is_none()) {
-        let family = if ipv4 { 4 } else { 6 };
+    let families: BTreeSet<Family> = addresses.map(|at| Family::of(at.value)).collect();
+    for family in families.into_iter().filter(|family| common_subnet(draft, &name.value, *family).is_none()) {
         problems.add(
             &name.at,
-            format!("the directors share no IPv{family} subnet on \"{}\"", name.value),
+            format!("the directors share no {family} subnet on \"{}\"", name.value),
             "give every director an address of one subnet there",
         );
     }
 }
 
 /// The first subnet of `link` in which every director has an address of the family.
-fn common_subnet(draft: &Draft, link: &LinkName, ipv4: bool) -> Option<Cidr> {
+fn common_subnet(draft: &Draft, link: &LinkName, family: Family) -> Option<Cidr> {
     let mut directors = draft.members.iter().filter(|member| member.is(Role::Director));
     let first = directors.next()?;
     let others: Vec<_> = directors.collect();
     addresses(first, link)
-        .filter(|own| own.address().is_ipv4() == ipv4)
+        .filter(|own| Family::of(own.address()) == family)
         .map(Cidr::network)
         .find(|subnet| others.iter().all(|other| addresses(other, link).any(|own| own.network() == *subnet)))
 }
@@ -177,12 +172,4 @@ fn addresses<'d>(member: &'d MemberDraft, link: &LinkName) -> impl Iterator<Item
         Lookup::Missing | Lookup::Unclear => None,
     };
     interface.into_iter().flat_map(|interface| interface.addresses.items.iter().map(|own| own.value))
-}
-
-fn word(storm: Strategy) -> &'static str {
-    match storm {
-        Strategy::Weights => "weights",
-        Strategy::Standby => "standby",
-        Strategy::SecondNic => "second-nic",
-    }
 }

@@ -14,14 +14,7 @@ use super::{
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
 use crate::config::types::{Priority, Vrid, Weight};
-use crate::config::{CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
-
-/// The storm strategies by name.
-const STRATEGIES: [(&str, Strategy); 3] =
-    [("weights", Strategy::Weights), ("standby", Strategy::Standby), ("second-nic", Strategy::SecondNic)];
-
-/// A neighbour on the segment answers in a millisecond, a busy one in some hundreds.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+use crate::config::{CheckKind, Fallback, Forwarding, Probing, Protocol, VrrpVersion};
 
 /// The root table.
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
@@ -42,29 +35,35 @@ pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
 fn cluster(table: &mut Table<'_, '_>) -> ClusterDraft {
     table.require(&[("name", "\"store-0417\""), ("revision", "1")]);
     table.later(&["peer-port"]);
+    let storm = table.read_or("storm", Strategy::Weights, |value| {
+        one_of(value, &Strategy::ALL.map(|strategy| (strategy.word(), strategy)), &[])
+    });
+    if storm.as_ref().is_some_and(|storm| storm.value == Strategy::SecondNic) {
+        table.require(&[("forward-interface", "\"back\"")]);
+    }
     ClusterDraft {
         name: table.read("name", |value| printable(value, 63)),
         revision: table.read("revision", |value| number(value, 1, i64::MAX).map(i64::unsigned_abs)),
-        storm: table.read_or("storm", Strategy::Weights, |value| one_of(value, &STRATEGIES, &[])),
+        storm,
         probe: table.table("probe", probe),
         forward_interface: table.read("forward-interface", link_name),
         forward_fallback: table.read("forward-fallback", |value| {
             one_of(value, &[("refuse", Fallback::Refuse), ("lan", Fallback::Lan)], &[])
         }),
-        forward_at: table.place("forward-interface"),
-        forward_written: table.has("forward-interface"),
+        forward_at: table.has("forward-interface").then(|| table.place("forward-interface")),
         sync_interface: table.read("sync-interface", parsed),
     }
 }
 
 fn probe(table: &mut Table<'_, '_>) -> ProbeDraft {
-    let interval = table.read_or("interval", Duration::from_secs(1), time);
-    let timeout = interval.as_ref().map_or(PROBE_TIMEOUT, |interval| PROBE_TIMEOUT.min(interval.value));
+    let default = Probing::default();
+    let interval = table.read_or("interval", default.interval, time);
+    let timeout = interval.as_ref().map_or(default.timeout, |interval| default.timeout.min(interval.value));
     ProbeDraft {
         at: table.at(),
         interval,
         timeout: table.read_or("timeout", timeout, time),
-        count: table.read_or("count", 3, |value| number(value, 1, 100)),
+        count: table.read_or("count", default.count, |value| number(value, 1, 100)),
     }
 }
 
