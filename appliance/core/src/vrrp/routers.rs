@@ -88,7 +88,7 @@ impl Routers {
     pub fn receive(&mut self, interface: &LinkName, packet: Result<Packet<'_>, Malformed>, now: Moment) {
         let found = packet.ok().and_then(|packet| {
             let id = InstanceId { interface: interface.clone(), vrid: packet.vrid()? };
-            // The families have virtual routers of their own, with numbers of their own (RFC 9568 §5.2.3).
+            // The number is one family's here; the other's may be counted for itself elsewhere (RFC 9568 §5.2.3).
             let family = Family::of(packet.source);
             self.instances.get(&id).filter(|instance| instance.settings().family() == family)?;
             let mut instance = self.instances.remove(&id)?;

@@ -66,7 +66,7 @@ pub enum Why {
         /// Its primary address.
         heir: IpAddr,
     },
-    /// The interface has no carrier, or no IPv4 address.
+    /// The interface has no carrier, or no address of the router's family to speak from.
     LinkDown,
     /// The instance was stopped.
     Stopped,

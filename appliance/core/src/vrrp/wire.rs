@@ -294,17 +294,28 @@ pub fn group(family: Family) -> IpAddr {
     }
 }
 
-/// Appends the addresses to a message.
-fn append(message: &mut Vec<u8>, addresses: &Addresses) {
-    for address in addresses.as_slice() {
+/// A message up to its addresses, without a checksum yet; `field` is what stands behind the count of addresses, in each
+/// version something else.
+fn unsealed(version: u8, advert: &Advert, field: [u8; 2]) -> Vec<u8> {
+    let (vrid, count) = (advert.vrid.get(), advert.addresses.count());
+    let mut message =
+        vec![version << 4 | ADVERTISEMENT, vrid, advert.priority, count, field[0], field[1], 0, 0];
+    for address in advert.addresses.as_slice() {
         match address {
             IpAddr::V4(address) => message.extend(address.octets()),
             IpAddr::V6(address) => message.extend(address.octets()),
         }
     }
+    message
 }
 
-/// The addresses behind the header, and how many octets the message needs with `after` octets behind them.
+/// Writes the checksum of a message into it; `start` is the sum of what it covers besides.
+fn seal(message: &mut [u8], start: u64) {
+    let checksum = fold(sum(message, start));
+    message[6..8].copy_from_slice(&checksum.to_be_bytes());
+}
+
+/// The addresses behind the header, `count` of them; `after` octets must follow them.
 fn addresses(message: &[u8], family: Family, count: u8, after: usize) -> Result<Addresses, Malformed> {
     let width = match family {
         Family::Ipv4 => 4,

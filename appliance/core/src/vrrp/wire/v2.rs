@@ -11,8 +11,7 @@
 
 use std::time::Duration;
 
-use super::{ADVERTISEMENT, Advert, Authentication, Form, HEADER, Malformed, Packet};
-use super::{addresses, append, fold, sum};
+use super::{Advert, Authentication, Form, HEADER, Malformed, Packet, addresses, fold, seal, sum, unsealed};
 use crate::config::types::{Family, Vrid};
 
 /// Octets of authentication data; there without authentication, too.
@@ -48,19 +47,8 @@ pub(super) fn emit(advert: &Advert, authentication: Authentication) -> Vec<u8> {
         Authentication::Password(password) => (1, password),
     };
     let seconds = u8::try_from(advert.interval.as_secs().max(1)).unwrap_or(u8::MAX);
-    let mut message = vec![
-        2 << 4 | ADVERTISEMENT,
-        advert.vrid.get(),
-        advert.priority,
-        advert.addresses.count(),
-        auth_type,
-        seconds,
-        0,
-        0,
-    ];
-    append(&mut message, &advert.addresses);
+    let mut message = unsealed(2, advert, [auth_type, seconds]);
     message.extend(data);
-    let checksum = fold(sum(&message, 0));
-    message[6..8].copy_from_slice(&checksum.to_be_bytes());
+    seal(&mut message, 0);
     message
 }

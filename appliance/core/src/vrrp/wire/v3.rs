@@ -12,8 +12,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{ADVERTISEMENT, Advert, Coverage, Form, GROUP, GROUP6, HEADER, Malformed, PROTOCOL, Packet};
-use super::{addresses, append, fold, sum};
+use super::{Advert, Coverage, Form, GROUP, GROUP6, HEADER, Malformed, PROTOCOL, Packet};
+use super::{addresses, fold, seal, sum, unsealed};
 use crate::config::types::{Family, Vrid};
 
 /// The longest interval that 12 bits hold, in centiseconds.
@@ -46,24 +46,12 @@ pub(super) fn parse(packet: &Packet<'_>, header: [u8; HEADER]) -> Result<Advert,
 
 pub(super) fn emit(advert: &Advert, checksum: Coverage, source: IpAddr) -> Vec<u8> {
     let centiseconds = u16::try_from(advert.interval.as_millis() / 10).unwrap_or(MAX_INTERVAL);
-    let [interval_high, interval_low] = centiseconds.clamp(1, MAX_INTERVAL).to_be_bytes();
-    let mut message = vec![
-        3 << 4 | ADVERTISEMENT,
-        advert.vrid.get(),
-        advert.priority,
-        advert.addresses.count(),
-        interval_high,
-        interval_low,
-        0,
-        0,
-    ];
-    append(&mut message, &advert.addresses);
+    let mut message = unsealed(3, advert, centiseconds.clamp(1, MAX_INTERVAL).to_be_bytes());
     let start = match (checksum, source) {
         (Coverage::Message, IpAddr::V4(_)) => 0,
         _ => pseudo_header(source, message.len()),
     };
-    let checksum = fold(sum(&message, start));
-    message[6..8].copy_from_slice(&checksum.to_be_bytes());
+    seal(&mut message, start);
     message
 }
 
