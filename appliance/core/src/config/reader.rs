@@ -85,19 +85,16 @@ impl Table<'_, '_> {
 
     /// Tells when both of two keys are there, or neither.
     pub(super) fn exactly_one(&mut self, one: &str, other: &str, example: &str) {
-        let at = match (self.entries.contains_key(one), self.entries.contains_key(other)) {
-            (true, true) => self.place(other),
-            (false, false) => self.at(),
-            _ => return,
-        };
-        if at == self.at {
-            self.problems.add(
-                &at,
+        match (self.has(one), self.has(other)) {
+            (true, true) => {
+                self.problems.add(&self.place(other), format!("contradicts {one}"), "write one of the two");
+            }
+            (false, false) => self.problems.add(
+                &self.at,
                 format!("has neither {one} nor {other}"),
                 format!("write one of them, as in {example}"),
-            );
-        } else {
-            self.problems.add(&at, format!("contradicts {one}"), "write one of the two");
+            ),
+            _ => {}
         }
     }
 
@@ -172,10 +169,7 @@ impl Table<'_, '_> {
             return list;
         };
         for (index, element) in array.iter().enumerate() {
-            let at = Place {
-                path: format!("{}[{index}]", self.place(key).path),
-                line: self.lines.at_offset(element.span().start),
-            };
+            let at = self.element(key, index, element);
             match read(element.get_ref()) {
                 Ok(value) => list.items.push(Written { value, at }),
                 Err(error) => {
@@ -235,10 +229,7 @@ impl Table<'_, '_> {
         };
         let mut tables = Vec::new();
         for (index, element) in array.iter().enumerate() {
-            let at = Place {
-                path: format!("{}[{index}]", at.path),
-                line: self.lines.at_offset(element.span().start),
-            };
+            let at = self.element(key, index, element);
             match element.get_ref() {
                 DeValue::Table(entries) => tables.push(self.within(at, entries).finish(&mut read)),
                 other => self.problems.add(&at, format!("is {}, not a table", kind(other)), advice.clone()),
@@ -285,6 +276,14 @@ impl Table<'_, '_> {
             }
         }
         pairs
+    }
+
+    /// Where an element of the array `key` stands.
+    fn element(&self, key: &str, index: usize, element: &Spanned<DeValue<'_>>) -> Place {
+        Place {
+            path: format!("{}[{index}]", self.place(key).path),
+            line: self.lines.at_offset(element.span().start),
+        }
     }
 
     fn within<'q>(&'q mut self, at: Place, entries: &'q DeTable<'q>) -> Table<'q, 'q> {
