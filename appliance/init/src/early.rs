@@ -46,6 +46,8 @@ pub(crate) fn enter_root() -> Result<(), String> {
     mounts::move_below(ROOT)?;
     // The first stage's own files are of no more use; the image stays, the loop device reads it.
     let _ = fs::remove_dir_all("/modules");
+    // 15 MB of microcode: the kernel took the update for this processor long before it started us.
+    let _ = fs::remove_dir_all("/kernel");
     let _ = fs::remove_file(HERE);
     std::env::set_current_dir(ROOT).map_err(|error| format!("cannot enter {ROOT}: {error}"))?;
     mount_move(".", "/").map_err(|error| format!("{ROOT} cannot become the root: {error}"))?;
