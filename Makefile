@@ -18,14 +18,19 @@ PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl
 
 MKIMAGE = $(CARGO) run --quiet --release --locked -p halcyon-image --
 
-.PHONY: image image-reproducible host-packages
-image: host-packages
+.PHONY: image image-reproducible host-packages overlays
+image: overlays host-packages
 	$(CARGO) build --release --locked $(PROGRAMS)
 	$(MKIMAGE) $(MKIMAGE_ARGS)
 
 image-reproducible: image
 	@image/reproducible $(OUT) $(MKIMAGE) $(addprefix --overlay ,$(OVERLAY)) \
 		--provision-pubkey $(or $(PROVISION_PUBKEY),$(OUT)/keys/provision.pub)
+
+# Before anything is built: a misspelt directory is told at once.
+overlays:
+	@for overlay in $(OVERLAY); do [ -d "$$overlay" ] || { \
+		echo "OVERLAY: $$overlay is not a directory; name trees that are to be copied over the root" >&2; exit 1; }; done
 
 host-packages:
 	@image/host-packages
