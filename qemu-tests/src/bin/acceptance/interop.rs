@@ -20,6 +20,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "interop::v3_keepalived_backup", machines: 2, tell: |story| beside(story, v3(), 1) },
 ];
 
+/// keepalived may take so many times as long as the standard says: how punctual it is under emulation is not our subject.
+const PEER_LATE: u32 = 2;
+
 /// It speaks VRRP and balances nothing.
 const ROUTER: Extent = Extent { director: false, priority: None };
 
@@ -57,7 +60,7 @@ fn alone(story: &mut Story, wording: Wording) -> Result<()> {
             let symbols = agent.read("/proc/kallsyms")?;
             ensure(symbols.len() > 100_000, || format!("{} bytes of /proc/kallsyms", symbols.len()))
         })?;
-        story.step("the other takes over after a power cut", |story| takes_over(story, pair, 1))?;
+        story.step("the other takes over after a power cut", |story| takes_over(story, pair, PEER_LATE))?;
         story.step("an independent decoder has no complaint", |_| no_complaint(pair))
     })
 }
@@ -77,7 +80,8 @@ fn beside(story: &mut Story, wording: Wording, keepalived: usize) -> Result<()> 
             // A backup that has heard no advertisement yet counts from its own start, which is later than the last one.
             pair.wait_advertised(0)
         })?;
-        story.step("the other takes over after a power cut", |story| takes_over(story, pair, 1))?;
+        let late = if ours == 1 { 1 } else { PEER_LATE };
+        story.step("the other takes over after a power cut", |story| takes_over(story, pair, late))?;
         story.step("the first comes back and preempts", |_| {
             pair.power_on(0)?;
             pair.wait_master(0)?;
@@ -89,20 +93,21 @@ fn beside(story: &mut Story, wording: Wording, keepalived: usize) -> Result<()> 
     })
 }
 
-/// Cuts the power of the first box: the second must be heard, announce and serve in time.
-fn takes_over(story: &mut Story, pair: &mut Pair, which: usize) -> Result<()> {
-    let cut = pair.cut_power(1 - which);
-    let last = pair.last_advert(1 - which).context("the master never advertised")?;
-    pair.wait_master(which)?;
-    let announced = pair.announced(which, cut)?;
-    let interval = pair.cluster.master_down_interval(which, &pair.wording);
+/// Cuts the power of the first box: the second must be heard, announce and serve in time, which is `late` times its
+/// Master_Down_Interval.
+fn takes_over(story: &mut Story, pair: &mut Pair, late: u32) -> Result<()> {
+    let cut = pair.cut_power(0);
+    let last = pair.last_advert(0).context("the master never advertised")?;
+    pair.wait_master(1)?;
+    let announced = pair.announced(1, cut)?;
+    let interval = pair.cluster.master_down_interval(1, &pair.wording);
     let took = announced.since(last);
     story.note(format!(
         "announced after {} ms, Master_Down_Interval {} ms",
         took.as_millis(),
         interval.as_millis()
     ));
-    let limit = pair.allowed(interval, last, announced);
+    let limit = pair.allowed(interval * late, last, announced);
     ensure(took <= limit, || format!("{} ms, {} ms allowed", took.as_millis(), limit.as_millis()))?;
     let tally = Tally::of(&pair.requests(40));
     ensure(tally.lost() == 0, || tally.to_string())
