@@ -45,6 +45,9 @@ enum Firmware {
     Uefi,
 }
 
+/// When Debian 13 came out, 2025-08-09, in seconds since 1970: no image is older.
+const DEBIAN_13: u64 = 1_754_697_600;
+
 /// The port of the demo application when no kernel parameter names one.
 const PLAIN_PORT: u16 = 8898;
 
@@ -76,10 +79,18 @@ fn direct_e1000e(story: &mut Story) -> Result<()> {
         let hardware = &mut pair.boxes[0].hardware;
         hardware.cards[0].model = CardModel::E1000e;
         hardware.disks[0].bus = Bus::Usb;
+        hardware.more.extend(["-rtc".into(), "base=1990-01-01T00:00:00".into()]);
         story.step("with an Intel card, the document on a USB stick", |story| {
             pair.power_on(0)?;
             pair.wait_ready(0)?;
             serves_alone(story, pair)
+        })?;
+        story.step("with a dead clock battery its time is the image's", |story| {
+            let stat = pair.agent(0).read("/proc/stat")?;
+            let btime = stat.lines().find_map(|line| line.strip_prefix("btime ")).context("no btime")?;
+            let began: u64 = btime.trim().parse()?;
+            story.note(format!("started at {began}"));
+            ensure(began >= DEBIAN_13, || format!("the box believes that it started at {began}"))
         })
     })
 }
