@@ -1,11 +1,10 @@
 //! The IPVS table and connection synchronisation of a director. Decides who may be forwarded to and with what weight;
 //! which packets get a mark is [`guard`](super::guard)'s.
 //!
-//! No VRRP state enters here, but for a standby's: every director carries the same table at all times, so that a takeover has nothing to
-//! rewrite and nothing can be late. Weighting is by the packet's origin instead: what a client sent is weighted as the
-//! document says, what a fellow director forwarded carries [`FORWARDED`] and is weighted 100 for this box and 0 for
-//! every other. A standby carries no table until it is master; what is forwarded to it then goes straight to its
-//! application, since no service matches.
+//! No VRRP state enters here, but for a standby's: every director carries the same table at all times, so that a takeover
+//! has nothing to rewrite and nothing can be late. What a client sent is weighted as the document says, what this box's
+//! own sockets expect carries [`HERE`] and is weighted 100 for this box and 0 for every other; what a fellow director
+//! forwarded never comes to IPVS ([`guard`](super::guard)). A standby carries no table until it is master.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,11 +14,10 @@ use crate::config::{Forwarding, Member, Service, Storm};
 use super::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
 use super::{Health, Perspective, Plan, ownership};
 
-/// The mark of packets that this box serves, whatever else the table says: those that a fellow director forwarded to it,
-/// and those of its own open connections.
-pub const FORWARDED: u32 = 7;
+/// The mark of what this box's own sockets expect: segments of open connections that no entry knows any more.
+pub const HERE: u32 = 7;
 
-/// Weight of this box for what a fellow director forwarded to it.
+/// Weight of this box for what its own sockets expect.
 const MINE: u16 = 100;
 
 /// `IP_VS_SVC_F_SCHED_MH_PORT` (`include/uapi/linux/ip_vs.h`): maglev hashing over address and port, so that the
@@ -52,7 +50,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
         );
     }
     if directs {
-        forwarded(box_, plan);
+        here(box_, plan);
         ownership::services(box_, plan);
     }
     synchronise(box_, plan);
@@ -87,9 +85,9 @@ fn destinations(
     table
 }
 
-/// The firewall-mark services for what fellow directors forwarded: this box at 100, the others at 0, one per address
+/// The firewall-mark services for what this box's own sockets expect: this box at 100, the others at 0, one per address
 /// family. This box stays in whatever its own health: sending such a packet on is never right.
-fn forwarded(box_: &Perspective<'_>, plan: &mut Plan) {
+fn here(box_: &Perspective<'_>, plan: &mut Plan) {
     let mut families: BTreeMap<bool, BTreeMap<(IpAddr, u16), Destination>> = BTreeMap::new();
     for service in box_.config.services.values().filter(|s| box_.co_located(s)) {
         for server in service.servers.values() {
@@ -109,11 +107,11 @@ fn forwarded(box_: &Perspective<'_>, plan: &mut Plan) {
     }
     for (ipv6, destinations) in families {
         plan.because(
-            format!("mark {FORWARDED}: weight {MINE} for {}, 0 for every other", box_.me.name),
-            "what a fellow director forwarded is served here, never scheduled again",
+            format!("mark {HERE}: weight {MINE} for {}, 0 for every other", box_.me.name),
+            "what a socket here expects is served here",
         );
         plan.state.services.insert(
-            Virtual::Mark { mark: FORWARDED, ipv6 },
+            Virtual::Mark { mark: HERE, ipv6 },
             VirtualService { scheduler: "rr".into(), scheduler_flags: 0, persistence: 0, destinations },
         );
     }

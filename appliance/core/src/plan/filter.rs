@@ -17,6 +17,7 @@ use crate::config::types::{Cidr, Family, LinkName};
 use crate::sync::roll_call;
 use crate::vrrp::wire::GROUP6;
 
+use super::guard::past_ipvs;
 use super::rules::{Base, Chain, Condition, Hook, Policy, Rule, Verdict, flags};
 use super::{Perspective, Plan, own_addresses};
 
@@ -77,13 +78,14 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
             "this box leaves, and its fellows' checks shall find out",
         );
     }
-    chain(&openings, &refusals, plan);
+    let delivered = past_ipvs(box_).into_iter().map(|way| way.mark).collect();
+    chain(&openings, &refusals, delivered, plan);
 }
 
 /// An unconfigured box answers pings and nothing else.
 pub(super) fn closed(plan: &mut Plan) {
     plan.because("input filter: ping", "not configured: nothing else is let in");
-    chain(&BTreeSet::from([Opening::anyone(Traffic::Ping)]), &BTreeSet::new(), plan);
+    chain(&BTreeSet::from([Opening::anyone(Traffic::Ping)]), &BTreeSet::new(), BTreeSet::new(), plan);
 }
 
 /// VRRP, connection synchronisation and the roll call, from members only.
@@ -178,7 +180,13 @@ fn directors(box_: &Perspective<'_>) -> BTreeSet<Cidr> {
     box_.fellow_directors().flat_map(own_addresses).map(Cidr::host).collect()
 }
 
-fn chain(openings: &BTreeSet<Opening>, refusals: &BTreeSet<Opening>, plan: &mut Plan) {
+/// The chain itself; packets with one of the marks `delivered` were judged by the guard.
+fn chain(
+    openings: &BTreeSet<Opening>,
+    refusals: &BTreeSet<Opening>,
+    delivered: BTreeSet<u32>,
+    plan: &mut Plan,
+) {
     let accept = |condition| Rule::when([condition]).then(Verdict::Accept);
     let mut rules = vec![
         accept(Condition::InLoopback),
@@ -193,6 +201,9 @@ fn chain(openings: &BTreeSet<Opening>, refusals: &BTreeSet<Opening>, plan: &mut 
         // Queries: a switch that snoops sends multicast, VRRP's too, only to those who answer them.
         accept(Condition::Protocol(IGMP)),
     ];
+    if !delivered.is_empty() {
+        rules.push(accept(Condition::Marked(delivered)));
+    }
     // A reset tells a check at once; a drop would cost it its timeout.
     rules.extend(compile(refusals, Verdict::Reset));
     rules.extend(compile(openings, Verdict::Accept));

@@ -1,11 +1,18 @@
-//! The storm guard's packet rules: which frames count as forwarded by a fellow director, and what never leaves again.
-//! Decides marks and the last word; who a mark leads to is [`balancing`](super::balancing)'s.
+//! The storm guard's packet rules: which frames count as forwarded by a fellow director, how they get past IPVS to the
+//! socket, and what never leaves again. Decides that and the last word; whose a client's segment is, is
+//! [`ownership`](super::ownership)'s.
 //!
 //! The kernel looks connections up before services and marks (`ip_vs_in_hook`, net/netfilter/ipvs/ip_vs_core.c), so a
-//! mark alone cannot stop an old entry from sending a packet back. Therefore two layers: the mark for new connections
-//! and, on output, the last word: what came from a fellow director never leaves for a virtual address again. IPVS hands
-//! what it forwards to the output hook with the header of the frame that brought it (`ip_vs_dr_xmit`), so the source MAC
-//! still tells there.
+//! mark alone cannot stop an old entry from sending a packet back. Therefore two layers:
+//!
+//! - **past IPVS**: what a fellow director forwarded is readdressed to this box's own address before routing, and back
+//!   to the virtual one behind IPVS. Under that address there is neither an entry nor a service, so no memory of this
+//!   box, old, synchronised or of another document, has a say in what another box has decided. It costs two rules
+//!   without state; an application bound to the virtual address alone never learns of it. (Destination NAT would cost
+//!   connection tracking; `meta pkttype set other` gets past IPVS, too, but TCP takes no such packet.)
+//! - **the last word**, on output: what came from a fellow director never leaves for a virtual address again, be it of a
+//!   service that this box does not serve. IPVS hands what it forwards to the output hook with the header of the frame
+//!   that brought it (`ip_vs_dr_xmit`), so the source MAC still tells there.
 //!
 //! A frame says who sent it by its MAC alone, never by an IP address, which is the client's. The one exception is a
 //! member that is a client itself: its own MAC with its own address. The pair counts, not the address alone, because
@@ -18,10 +25,16 @@ use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Member, Port, Protocol, Storm};
 
 use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
-use super::{FORWARDED, Perspective, Plan, own_addresses, ownership};
+use super::{Perspective, Plan, own_addresses, ownership};
 
 /// Before any other rule could look at the mark, and before IPVS in local input.
 const BEFORE_ALL: i32 = -150;
+
+/// IPVS is at 99 in local input (`NF_IP_PRI_NAT_SRC - 1`).
+const AFTER_IPVS: i32 = 100;
+
+/// The first mark that tells a virtual address while another stands in its place. No service is bound to any of them.
+const DELIVERED: u32 = 0x200;
 
 pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     let services: BTreeSet<_> = box_
@@ -53,8 +66,8 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     plan.guarded.services = services;
 }
 
-/// What a fellow director forwarded is marked, so that IPVS serves it here. The rest is a client's: `asked` are the rules
-/// and chains that tell whose it is.
+/// What a fellow director forwarded passes IPVS by and is served here. The rest is a client's: `asked` are the rules and
+/// chains that tell whose it is.
 fn origin(
     box_: &Perspective<'_>,
     services: &Services,
@@ -85,15 +98,59 @@ fn origin(
     from_fellows.extend(asked);
     let origin = Chain { name: "origin", base: Some(base), rules: from_fellows };
     chains.push(origin);
+    let past = past_ipvs(box_);
     let mut rules = clients(fellows);
-    rules.extend(ports(services).map(|conditions| {
-        Rule::when(conditions)
-            .counted(CounterName::Delivered)
-            .marked(Mark::Is(FORWARDED))
-            .then(Verdict::Accept)
-    }));
+    rules.extend(past.iter().flat_map(|way| way.out(services)));
     chains.push(Chain { name: "forwarded", base: None, rules });
     chains.extend(led_to);
+    let base = Base { hook: Hook::Input, priority: AFTER_IPVS, policy: Policy::Accept };
+    let rules = past.iter().map(Past::back).collect();
+    chains.push(Chain { name: "delivered", base: Some(base), rules });
+}
+
+/// What a fellow director forwarded to a virtual address passes IPVS under another destination, this box's own address,
+/// and gets its own back behind it, before any socket sees it.
+pub(super) struct Past {
+    vip: IpAddr,
+    own: IpAddr,
+    /// Tells meanwhile which virtual address it was.
+    pub(super) mark: u32,
+}
+
+/// The ways past IPVS, one for each virtual address that this box serves and other boxes direct to it. Every box numbers
+/// all virtual addresses of services in the same way.
+pub(super) fn past_ipvs(box_: &Perspective<'_>) -> Vec<Past> {
+    let all: BTreeSet<IpAddr> = box_.config.services.values().map(|s| s.address).collect();
+    let numbered = (DELIVERED..).zip(all);
+    let way = |(mark, vip)| {
+        let mut services = box_.config.services.values().filter(|s| s.address == vip && box_.co_located(s));
+        let own =
+            services.next()?.servers.values().find(|s| s.member.as_ref() == Some(&box_.me.name))?.address;
+        Some(Past { vip, own, mark })
+    };
+    numbered.filter_map(way).collect()
+}
+
+impl Past {
+    /// Before IPVS: by port, and fragments that have none.
+    fn out(&self, services: &Services) -> Vec<Rule> {
+        let here = services.iter().filter(|(address, ..)| *address == self.vip).copied().collect();
+        let by_port = ports(&here).map(|conditions| Rule::when(conditions).counted(CounterName::Delivered));
+        let fragments = Rule::when([to(self.vip), Condition::LaterFragment]);
+        by_port
+            .chain(Some(fragments).filter(|_| self.vip.is_ipv4()))
+            .map(|rule| rule.marked(Mark::Is(self.mark)).readdressed(self.own).then(Verdict::Accept))
+            .collect()
+    }
+
+    /// Behind it.
+    fn back(&self) -> Rule {
+        Rule::when([Condition::Marked([self.mark].into()), to(self.own)]).readdressed(self.vip)
+    }
+}
+
+fn to(address: IpAddr) -> Condition {
+    Condition::Destination([Cidr::host(address)].into())
 }
 
 /// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its source.
@@ -149,9 +206,7 @@ pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]>
     for &(address, protocol, port) in services {
         ports.entry((address, protocol)).or_default().insert(port);
     }
-    ports.into_iter().map(|((address, protocol), ports)| {
-        [Condition::Destination([Cidr::host(address)].into()), Condition::Port(protocol, ports)]
-    })
+    ports.into_iter().map(|((address, protocol), ports)| [to(address), Condition::Port(protocol, ports)])
 }
 
 /// A fellow's MACs by link: those of the document, and those that the neighbour table has for its addresses. Never

@@ -28,7 +28,7 @@ use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, Se
 use crate::config::{Config, Fallback, Member, Protocol, Server, Service, Storm, VrrpInstance};
 use state::KernelState;
 
-pub use balancing::FORWARDED;
+pub use balancing::HERE;
 
 /// What this box knows at the moment: the planner's second argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 //! touches a packet that begins a connection, and never one that an entry knows: IPVS looks at its entries first.
 //!
 //! A connection of this box is one that a local socket expects. Sockets are told by their mark: a connection's first
-//! segment carries a mark ([`BEGINS`] from a client, [`FORWARDED`] from a fellow director), and with `tcp_fwmark_accept`
-//! the accepted socket keeps it. So a socket that merely listens does not count, be it bound to the virtual address or to
+//! segment carries a mark ([`BEGINS`] from a client, one of the guard's from a fellow director), and with
+//! `tcp_fwmark_accept` the accepted socket keeps it. So a socket that merely listens does not count, be it bound to the virtual address or to
 //! any. Sockets of half-open and of waiting-out connections cannot be asked for a mark, but there is no other kind that
 //! expects a segment and can neither be said to have a mark nor to have none, so what is left over by both questions is
 //! this box's too. Without that, the last segment of a handshake that a takeover cuts in two would be reset.
 //!
-//! This box's get [`FORWARDED`]: served here. The others' can be told only where a service has exactly two servers; with
+//! This box's get [`HERE`]: served here. The others' can be told only where a service has exactly two servers; with
 //! more, scheduling decides (`mh`, or the entries that fellows replay). They get a mark of the service and its other
 //! server, so that health counts service by service although the rules change with the document only:
 //!
@@ -35,7 +35,7 @@ use crate::config::{Protocol, Server, Service};
 use super::guard::ports;
 use super::rules::{Chain, Condition, CounterName, Mark, Rule, Verdict, flags};
 use super::state::{Destination, Virtual, VirtualService};
-use super::{FORWARDED, Health, Perspective, Plan};
+use super::{HERE, Health, Perspective, Plan};
 
 /// The mark of a client's first segment, for its socket to keep. No service is bound to it.
 pub(super) const BEGINS: u32 = 0x100;
@@ -113,7 +113,7 @@ pub(super) fn rules(box_: &Perspective<'_>) -> (Vec<Rule>, Vec<Chain>) {
         entrance.push(Rule::when(first).marked(Mark::Is(BEGINS)));
     }
     let mine = |condition| {
-        Rule::when([condition]).counted(CounterName::Mine).marked(Mark::Is(FORWARDED)).then(Verdict::Accept)
+        Rule::when([condition]).counted(CounterName::Mine).marked(Mark::Is(HERE)).then(Verdict::Accept)
     };
     let whose = vec![
         mine(Condition::SocketMarked(true)),
@@ -174,10 +174,10 @@ mod tests {
         plan(config, &me.parse().expect("a name"), &view).state
     }
 
-    /// The marks other than [`FORWARDED`], each with its servers' last octets by falling weight.
+    /// The marks other than [`HERE`], each with its servers' last octets by falling weight.
     fn marks(state: &KernelState) -> Vec<(u32, Vec<u8>)> {
         let of = |(which, service): (&Virtual, &VirtualService)| match *which {
-            Virtual::Mark { mark, .. } if mark != FORWARDED => {
+            Virtual::Mark { mark, .. } if mark != HERE => {
                 let mut servers: Vec<_> = service.destinations.iter().collect();
                 servers.sort_by_key(|(_, destination)| std::cmp::Reverse(destination.weight));
                 let last =
@@ -252,7 +252,7 @@ mod tests {
         let state = planned(&check(&three).expect("right"), "castor", &[]);
         assert_eq!(marks(&state), []);
         assert_eq!(rules_of(&state, "theirs").len(), 1);
-        assert_eq!(rules_of(&state, "whose")[0].mark, Some(Mark::Is(FORWARDED)));
+        assert_eq!(rules_of(&state, "whose")[0].mark, Some(Mark::Is(HERE)));
     }
 
     #[test]

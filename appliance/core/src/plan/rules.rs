@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::config::Protocol;
 use crate::config::types::{Cidr, LinkName, Mac};
@@ -57,7 +58,7 @@ pub enum Policy {
     Drop,
 }
 
-/// One rule: when every condition holds, it counts, marks, and gives its verdict, if it has one. A map of marks without
+/// One rule: when every condition holds, it counts, marks, writes, and gives its verdict, if it has one. A map of marks without
 /// an entry for the packet ends the rule before its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -67,6 +68,8 @@ pub struct Rule {
     pub counter: Option<CounterName>,
     /// The firewall mark that it sets.
     pub mark: Option<Mark>,
+    /// The destination address that it writes into the packet, checksums included, without remembering anything.
+    pub destination: Option<IpAddr>,
     /// `None`: on with the next rule.
     pub verdict: Option<Verdict>,
 }
@@ -111,6 +114,11 @@ pub enum Condition {
     Port(Protocol, BTreeSet<u16>),
     /// Another protocol by number (`/etc/protocols`).
     Protocol(u8),
+    /// An IPv4 fragment behind the first one of its packet, which alone has the ports. There are none in IPv6: where IPVS
+    /// serves that, packets are put together before any rule sees them (`nf_defrag_ipv6_enable` in `ip_vs_add_service`).
+    LaterFragment,
+    /// It has one of these firewall marks.
+    Marked(BTreeSet<u32>),
     /// TCP, and its flags among `among` are `are`; with `not`, are not. Bits as in [`flags`].
     TcpFlags {
         /// Which flags are looked at.
@@ -165,7 +173,13 @@ pub enum Verdict {
 impl Rule {
     /// A rule that does nothing yet.
     pub fn when(conditions: impl IntoIterator<Item = Condition>) -> Self {
-        Self { conditions: conditions.into_iter().collect(), counter: None, mark: None, verdict: None }
+        Self {
+            conditions: conditions.into_iter().collect(),
+            counter: None,
+            mark: None,
+            destination: None,
+            verdict: None,
+        }
     }
 
     /// The same, with a verdict.
@@ -184,6 +198,12 @@ impl Rule {
     #[must_use]
     pub fn marked(self, mark: Mark) -> Self {
         Self { mark: Some(mark), ..self }
+    }
+
+    /// The same, writing a destination address.
+    #[must_use]
+    pub fn readdressed(self, to: IpAddr) -> Self {
+        Self { destination: Some(to), ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::rules::Rules;
-use super::rules::{Chain, Condition, CounterName, Hook, Rule, Verdict};
+use super::rules::{Chain, Condition, CounterName, Hook, Mark, Rule, Verdict};
 use super::state::{Address, AddressRole, Destination, Virtual};
 use super::*;
 use crate::config::check::check;
@@ -44,7 +44,7 @@ fn pos() -> Virtual {
 }
 
 fn forwarded() -> Virtual {
-    Virtual::Mark { mark: FORWARDED, ipv6: false }
+    Virtual::Mark { mark: HERE, ipv6: false }
 }
 
 #[test]
@@ -138,10 +138,47 @@ fn the_guard_knows_the_fellow_by_document_and_by_neighbour_table_and_nobody_else
         ("forwarded", CounterName::Delivered, Verdict::Accept),
         ("lastword", CounterName::Dropped, Verdict::Drop),
     ] {
-        let [client, guarded] = &chain(rules, name).rules[..] else { panic!("{name} has two rules") };
+        let [client, guarded, ..] = &chain(rules, name).rules[..] else {
+            panic!("{name} has two rules at least")
+        };
         assert_eq!(*client, itself);
         assert_eq!((guarded.counter, guarded.verdict), (Some(counter), Some(verdict)));
     }
+}
+
+#[test]
+fn what_a_fellow_forwarded_goes_past_ipvs_under_the_boxs_own_address_and_comes_back_behind_it() {
+    let (_, service) = PAIR.split_at(PAIR.find("[[service]]").expect("the example has a service"));
+    let (service, _) = service.split_at(service.find("[observe]").expect("and an observer"));
+    let web = service
+        .replace("\"pos\"", "\"web\"")
+        .replace("192.168.0.239", "192.168.0.240")
+        .replace("8898", "443");
+    let two = PAIR
+        .replace("[\"192.168.0.239/24\"]", "[\"192.168.0.239/24\", \"192.168.0.240/24\"]")
+        .replace("[observe]", &(web + "[observe]"));
+    let config = check(&two).expect("right");
+    let rules = plan(&config, &name("pollux"), &healthy(&config, VrrpState::Backup)).state.rules;
+    let to = |address: &str| Condition::Destination([Cidr::host(ip(address))].into());
+    let mut out = Vec::new();
+    let mut back = Vec::new();
+    for (mark, vip, port) in [(0x200, "192.168.0.239", 8898), (0x201, "192.168.0.240", 443)] {
+        for what in [Condition::Port(Protocol::Tcp, [port].into()), Condition::LaterFragment] {
+            out.push((vec![to(vip), what], Some(Mark::Is(mark)), Some(ip("192.168.0.238"))));
+        }
+        let marked = Condition::Marked([mark].into());
+        back.push((vec![marked, to("192.168.0.238")], None, Some(ip(vip))));
+    }
+    let told = |name| {
+        let rules = chain(&rules, name).rules.iter().filter(|rule| rule.destination.is_some());
+        rules.map(|r| (r.conditions.clone(), r.mark.clone(), r.destination)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("forwarded"), out);
+    assert_eq!(told("delivered"), back);
+    let behind = chain(&rules, "delivered").base.expect("it hangs in the packet's way");
+    assert!(behind.hook == Hook::Input && behind.priority > 99, "IPVS is at 99: {behind:?}");
+    let let_in = Rule::when([Condition::Marked([0x200, 0x201].into())]).then(Verdict::Accept);
+    assert!(chain(&rules, "input").rules.contains(&let_in));
 }
 
 fn chain<'r>(rules: &'r Rules, name: &str) -> &'r Chain {
@@ -258,7 +295,7 @@ fn a_service_over_ipv6_is_planned_as_one_over_ipv4() {
     let service = Virtual::Address { protocol: Protocol::Tcp, address: ip("fd00::239"), port: 8898 };
     let servers: Vec<IpAddr> = state.services[&service].destinations.keys().map(|server| server.0).collect();
     assert_eq!(servers, [ip("fd00::236"), ip("fd00::238")], "a member is reached in the service's family");
-    let forwarded = &state.services[&Virtual::Mark { mark: FORWARDED, ipv6: true }].destinations;
+    let forwarded = &state.services[&Virtual::Mark { mark: HERE, ipv6: true }].destinations;
     assert_eq!(forwarded[&(ip("fd00::236"), 0)].weight, 100);
     assert_eq!(forwarded[&(ip("fd00::238"), 0)].weight, 0);
     let vip = Cidr::host(ip("fd00::239"));

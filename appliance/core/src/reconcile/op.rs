@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName};
-use crate::plan::FORWARDED;
+use crate::plan::HERE;
 use crate::plan::rules::Rules;
 use crate::plan::state::{Address, AddressRole, Destination, SyncDaemon, SyncRole, Virtual};
 
@@ -118,7 +118,7 @@ impl Op {
             Self::AddService { service, .. }
             | Self::AddDestination { service, .. }
             | Self::SetDestination { service, .. } => {
-                matches!(service, Virtual::Mark { mark: FORWARDED, .. })
+                matches!(service, Virtual::Mark { mark: HERE, .. })
             }
             Self::SetSysctl { path, .. } => path.ends_with("/arp_ignore") || path.ends_with("/arp_announce"),
             _ => false,

@@ -55,6 +55,7 @@ fn rule(rule: &Rule) -> String {
     let mut words: Vec<String> = rule.conditions.iter().map(condition).collect();
     words.extend(rule.counter.map(|counter| format!("counter name {}", counter.as_str())));
     words.extend(rule.mark.as_ref().map(mark));
+    words.extend(rule.destination.map(|to| format!("{} daddr set {to}", family(to.is_ipv6()))));
     words.extend(rule.verdict.map(verdict));
     words.join(" ")
 }
@@ -70,6 +71,8 @@ fn condition(condition: &Condition) -> String {
         Condition::Destination(networks) => address("daddr", networks),
         Condition::Port(protocol, ports) => format!("{} dport {}", transport(*protocol), list(ports)),
         Condition::Protocol(number) => format!("meta l4proto {number}"),
+        Condition::LaterFragment => "ip frag-off & 0x1fff != 0".to_owned(),
+        Condition::Marked(marks) => format!("meta mark {}", list(marks)),
         Condition::TcpFlags { among, are, not } => {
             let (among, are) = (tcp_flags(*among), tcp_flags(*are));
             format!("tcp flags & {among} {} {are}", if *not { "!=" } else { "==" })
@@ -113,7 +116,11 @@ fn address(side: &str, networks: &BTreeSet<Cidr>) -> String {
         let address = network.address();
         if *network == Cidr::host(address) { address.to_string() } else { network.to_string() }
     });
-    format!("{} {side} {}", if ipv6 { "ip6" } else { "ip" }, list(texts))
+    format!("{} {side} {}", family(ipv6), list(texts))
+}
+
+fn family(ipv6: bool) -> &'static str {
+    if ipv6 { "ip6" } else { "ip" }
 }
 
 fn tcp_flags(bits: u8) -> String {

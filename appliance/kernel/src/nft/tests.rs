@@ -35,7 +35,9 @@ fn every_word() -> rules::Rules {
         Rule::when([Condition::Destination(cidrs(["2001:db8::100/128"])), tcp(&[80])])
             .counted(CounterName::Delivered)
             .marked(Mark::Is(7))
+            .readdressed("2001:db8::1".parse().unwrap())
             .then(Verdict::Accept),
+        Rule::when([vip(), Condition::LaterFragment]).readdressed("192.0.2.1".parse().unwrap()),
     ];
     let whose = vec![
         Rule::when([Condition::SocketMarked(true)]).counted(CounterName::Mine).marked(Mark::Is(7)),
@@ -58,6 +60,7 @@ fn every_word() -> rules::Rules {
         Rule::when([Condition::Port(Protocol::Udp, [53].into())]).then(Verdict::Accept),
         Rule::when([Condition::Port(Protocol::Sctp, [99].into())]).then(Verdict::Accept),
         Rule::when([tcp(&[81])]).then(Verdict::Reset),
+        Rule::when([Condition::Marked([7, 8].into())]).then(Verdict::Accept),
     ];
     let chain = |name, base, rules| Chain { name, base, rules };
     rules::Rules {
@@ -93,7 +96,8 @@ table inet halcyon {
     }
     chain forwarded {
         @ll,48,48 0x52540000000b ip saddr { 192.0.2.1, 192.0.2.2 } return
-        ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7 accept
+        ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7 ip6 daddr set 2001:db8::1 accept
+        ip daddr 192.0.2.100 ip frag-off & 0x1fff != 0 ip daddr set 192.0.2.1
     }
     chain whose {
         socket mark != 0 counter name mine meta mark set 7
@@ -116,6 +120,7 @@ table inet halcyon {
         udp dport 53 accept
         sctp dport 99 accept
         tcp dport 81 reject with tcp reset
+        meta mark { 7, 8 } accept
     }
 }
 ";

@@ -59,6 +59,39 @@ fn the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named() 
     });
 }
 
+/// Readdressed before routing and back behind IPVS, checksums and all: an application that is bound to the virtual
+/// address alone gets what a fellow director forwarded, fragments included, and answers from that address.
+#[test]
+fn no_application_learns_of_the_way_past_ipvs() {
+    in_namespace(async || {
+        // As small as ours, so that nothing bigger than it takes comes from there.
+        sh("ip -n peer link set eth0 mtu 1400 && ip -n peer address add 192.0.2.50/24 dev eth0");
+        let mut kernel = kernel();
+        reconcile(&mut kernel, &desired()).await;
+        let listener = std::net::TcpListener::bind((VIP, 80)).unwrap();
+        let datagrams = std::net::UdpSocket::bind((VIP, 53)).unwrap();
+        assert_eq!(connect("192.0.2.50", VIP, 80), "answered");
+        assert_eq!(listener.accept().unwrap().0.local_addr().unwrap().ip(), VIP);
+
+        std::thread::spawn(move || {
+            let mut room = [0; 9000];
+            while let Ok((length, client)) = datagrams.recv_from(&mut room) {
+                datagrams.send_to(&room[..length], client).unwrap();
+            }
+        });
+        for length in [10, 1372, 4000, 8999] {
+            let delivered = kernel.counters().unwrap().delivered.packets;
+            let script = format!(
+                "import socket\ns=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3)\n\
+                 s.bind(('192.0.2.50',0)); s.connect(('{VIP}',53)); s.send(b'x'*{length}); print(len(s.recv(9000)))"
+            );
+            let told = sh(&format!("ip netns exec peer python3 -c \"{script}\""));
+            assert_eq!(told.trim(), length.to_string());
+            assert_eq!(kernel.counters().unwrap().delivered.packets, delivered + 1, "{length} bytes");
+        }
+    });
+}
+
 /// Sends a bare TCP segment from 192.0.2.50 in the namespace `peer`, and tells the flags of the answer, if one comes.
 fn segment(source_port: u16, flags: u8, sequence: u32, acknowledge: u32) -> Option<(u8, u32)> {
     let script = format!(

@@ -107,7 +107,7 @@ pub(crate) fn desired() -> KernelState {
     state
 }
 
-/// The rules of a member with these MACs and a service behind [`VIP`], as the planner makes them.
+/// The rules of a member with these MACs and services behind [`VIP`], TCP 80 and UDP 53, as the planner makes them.
 pub(crate) fn rules(leaving: bool) -> Rules {
     let mut document = include_str!("../../../../examples/pair.toml").to_owned();
     for (written, here) in [
@@ -120,6 +120,14 @@ pub(crate) fn rules(leaving: bool) -> Rules {
     ] {
         document = document.replace(written, here);
     }
+    let (_, service) = document.split_at(document.find("[[service]]").unwrap());
+    let (service, _) = service.split_at(service.find("[observe]").unwrap());
+    let names = service
+        .replace("\"pos\"", "\"names\"")
+        .replace("= 80\n", "= 53\n")
+        .replace("\"tcp\"\nf", "\"udp\"\nf");
+    let names = names.replace("kind = \"tcp\"", "kind = \"tcp\"\nport = 80");
+    document = document.replace("[observe]", &(names + "[observe]"));
     let view = View { leaving, ..View::default() };
     plan(&check(&document).unwrap(), &"castor".parse().unwrap(), &view).state.rules
 }

@@ -11,7 +11,8 @@ use super::packet::{Packet, Segment};
 /// A packet as the rules see it.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<'a> {
-    pub packet: &'a Packet,
+    /// As it is at the moment: rules can write its destination.
+    pub packet: Packet,
     /// Where it came in; `None` on output.
     pub link: Option<&'a LinkName>,
     /// Source MAC of the frame that brought it; the header stays on a packet that IPVS passes on.
@@ -71,11 +72,14 @@ fn chain_verdict(rules: &Rules, chain: &Chain, seen: &mut Seen<'_>, depth: u8) -
             None => {}
             Some(Mark::Is(mark)) => seen.mark = *mark,
             Some(Mark::ByPort(protocol, marks)) => {
-                let packet = seen.packet;
-                let port = Some(packet.service.port()).filter(|_| packet.segment.protocol() == *protocol);
+                let Packet { service, segment, .. } = seen.packet;
+                let port = Some(service.port()).filter(|_| segment.protocol() == *protocol);
                 let Some(mark) = port.and_then(|port| marks.get(&port)) else { continue };
                 seen.mark = *mark;
             }
+        }
+        if let Some(to) = rule.destination {
+            seen.packet.service.set_ip(to);
         }
         match rule.verdict {
             None => {}
@@ -98,7 +102,7 @@ fn matches(rule: &Rule, seen: &Seen<'_>) -> bool {
 }
 
 fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
-    let packet = seen.packet;
+    let packet = &seen.packet;
     let (source, destination) = (packet.client.ip(), packet.service.ip());
     match condition {
         Condition::In(link) => seen.link == Some(link),
@@ -110,6 +114,9 @@ fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
         Condition::Port(protocol, ports) => {
             packet.segment.protocol() == *protocol && ports.contains(&packet.service.port())
         }
+        // Only whole packets are walked.
+        Condition::LaterFragment => false,
+        Condition::Marked(marks) => marks.contains(&seen.mark),
         Condition::TcpFlags { among, are, not } => {
             packet.segment.flags().is_some_and(|flags| (flags & among == *are) != *not)
         }

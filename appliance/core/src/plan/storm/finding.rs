@@ -8,7 +8,7 @@ use crate::plan::state::Virtual;
 
 use super::ipvs::conversation;
 use super::packet::{Packet, Segment, Sender};
-use super::station::Cluster;
+use super::station::{Cluster, Station};
 use super::walk::{End, Step, Walk, walk_until};
 
 /// What must hold, whatever the states.
@@ -17,12 +17,13 @@ pub enum Promise {
     /// No packet crosses between members more than once, wherever it enters and whatever old entries say.
     Once,
     /// What reaches a master that sees a server which answers is served, unless the server that the scheduler or an old
-    /// entry named is dead without anybody knowing, or two boxes remember the conversation differently.
+    /// entry named is dead without anybody knowing. What boxes remember of the conversation excuses nothing.
     Served,
     /// What a member's frame brought never leaves for a member: each box's part of `Once`.
     Never,
-    /// An open connection that no director remembers is continued by the member that holds it, if the master that its
-    /// packet reaches has that member in its table.
+    /// An open connection, begun while the rules stood, is continued by the member that holds it, if that is to serve it
+    /// still and the master that its packet reaches has it in its table, reaches it and remembers the connection not at
+    /// all or rightly. What others remember excuses nothing.
     Owner,
 }
 
@@ -117,8 +118,6 @@ fn served(cluster: &Cluster, packet: &Packet, at: usize, walk: &Walk) -> bool {
     let mistaken = walk.wanted.is_some_and(|server| !cluster.answers(at, server, packet));
     match walk.end {
         End::Served { .. } | End::Left { .. } => true,
-        // The receiver's old entry names another box: the last word ends what would have gone back.
-        End::Filtered { at: there, .. } => walk.remembered.contains(&there) || mistaken,
         End::Loops => false,
         _ => mistaken,
     }
@@ -126,13 +125,15 @@ fn served(cluster: &Cluster, packet: &Packet, at: usize, walk: &Walk) -> bool {
 
 fn owner(cluster: &Cluster, packet: &Packet, at: usize, walk: &Walk) -> bool {
     let talk = conversation(packet);
-    let holder = cluster.stations.iter().position(|s| s.sockets.contains_key(&talk));
+    let holds = |s: &Station| s.sockets.get(&talk).is_some_and(|mark| *mark != 0) && s.answers(packet);
+    let holder = cluster.stations.iter().position(holds);
     let Some(holder) = holder.filter(|_| packet.segment == Segment::Middle) else { return true };
-    let remembered = cluster.stations.iter().any(|s| s.entries.contains_key(&talk));
+    let remembered = cluster.stations[at].entries.get(&talk);
+    let wrongly = remembered.is_some_and(|entry| !cluster.stations[holder].holds(entry.server.0));
     let master = cluster.stations[at].is_master_of(packet.service.ip());
-    let known =
-        holder == at || table(cluster, packet, at).any(|server| cluster.stations[holder].holds(server));
-    remembered || !master || !known || matches!(walk.end, End::Served { at, .. } if at == holder)
+    let reached = |server| cluster.stations[holder].holds(server) && cluster.answers(at, server, packet);
+    let known = holder == at || table(cluster, packet, at).any(reached);
+    wrongly || !master || !known || matches!(walk.end, End::Served { at, .. } if at == holder)
 }
 
 impl fmt::Display for Promise {

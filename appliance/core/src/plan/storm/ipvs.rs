@@ -28,8 +28,6 @@ pub(super) struct Choice {
     pub entry: Entry,
     /// The service that scheduled it; `None`: the packet follows an entry.
     pub scheduled_by: Option<Virtual>,
-    /// An entry or template from before this packet has decided.
-    pub remembered: bool,
     /// The template that was made or followed.
     pub template: Option<(TemplateKey, Entry)>,
 }
@@ -51,8 +49,7 @@ pub(super) fn ruling(station: &Station, packet: &Packet, mark: u32, made: Option
             Some(None) if station.ipvs_sysctl("expire_nodest_conn") => {}
             Some(None) => return Ruling::Stuck(*entry),
             Some(Some(_)) | None => {
-                let choice =
-                    Choice { entry: *entry, scheduled_by: None, remembered: made.is_none(), template: None };
+                let choice = Choice { entry: *entry, scheduled_by: None, template: None };
                 return Ruling::Forward(vec![choice]);
             }
         }
@@ -93,7 +90,6 @@ fn schedule(station: &Station, packet: &Packet, mark: u32) -> Ruling {
         let choice = Choice {
             entry: made(template.server, true),
             scheduled_by: Some(which),
-            remembered: true,
             template: Some((key, template)),
         };
         return Ruling::Forward(vec![choice]);
@@ -106,7 +102,6 @@ fn schedule(station: &Station, packet: &Packet, mark: u32) -> Ruling {
         .map(|(&server, _)| Choice {
             entry: made(server, persistent),
             scheduled_by: Some(which),
-            remembered: false,
             template: persistent.then(|| (key, made(server, false))),
         })
         .collect();

@@ -11,6 +11,7 @@ use crate::plan::state::{
 };
 use crate::reconcile::{DestinationFacts, Observed};
 
+use super::ipvs::conversation;
 use super::packet::Packet;
 
 /// Boxes on their segments.
@@ -150,6 +151,12 @@ impl Station {
             Answers::All => true,
             Answers::Ports(ports) => ports.contains(&(packet.segment.protocol(), packet.service.port())),
         }
+    }
+
+    /// The mark of the local socket that expects `packet`, be it the one that listens; 0: it has none.
+    pub(super) fn socket(&self, packet: &Packet) -> Option<u32> {
+        let open = self.sockets.get(&conversation(packet)).copied();
+        open.or(self.answers(packet).then_some(0))
     }
 
     /// The kernel takes packets to `address` as its own.

@@ -32,8 +32,6 @@ pub struct Walk {
     pub templates: Vec<(usize, TemplateKey, Entry)>,
     /// The server that the first member wanted it to go to.
     pub wanted: Option<IpAddr>,
-    /// An entry or template from before sent it on, at these members.
-    pub remembered: Vec<usize>,
 }
 
 /// Something that happened to a packet at a member, by the member's number.
@@ -142,7 +140,6 @@ pub(super) fn walk_until(
         entries: BTreeMap::new(),
         templates: Vec::new(),
         wanted: None,
-        remembered: Vec::new(),
     };
     search.arrive(start, Frame { packet, link: link.clone(), source, ttl: packet.ttl }, at);
     search.found
@@ -161,21 +158,21 @@ impl Search<'_> {
 
     fn arrive(&mut self, mut walk: Walk, frame: Frame, at: usize) {
         let station = &self.cluster.stations[at];
-        let packet = frame.packet;
-        let talk = conversation(&packet);
         walk.steps.push(Step::Arrives { at, link: frame.link.clone(), ttl: frame.ttl });
         let mut seen = Seen {
-            packet: &packet,
+            packet: frame.packet,
             link: Some(&frame.link),
             mac: Some(frame.source),
             mark: 0,
-            socket: station.sockets.get(&talk).copied().or(station.answers(&packet).then_some(0)),
+            socket: station.socket(&frame.packet),
         };
         if let Err(stopped) =
             filter::hook(&station.kernel.rules, Hook::Prerouting, i32::MIN..=i32::MAX, &mut seen)
         {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
+        let packet = seen.packet;
+        seen.socket = station.socket(&packet);
         if seen.mark != 0 {
             walk.steps.push(Step::Marked { at, mark: seen.mark });
         }
@@ -184,7 +181,7 @@ impl Search<'_> {
         }
         if !station.holds(packet.service.ip()) {
             if station.routes() {
-                return self.send(walk, &frame, at, packet.service.ip());
+                return self.send(walk, &Frame { packet, ..frame }, at, packet.service.ip());
             }
             return self.end(walk, End::NotMine { at });
         }
@@ -193,7 +190,7 @@ impl Search<'_> {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
         match ruling(station, &packet, seen.mark, walk.entries.get(&at)) {
-            Ruling::Pass => self.deliver(walk, at, seen),
+            Ruling::Pass => self.deliver(walk, &frame, at, seen),
             Ruling::Stuck(_) => self.end(walk, End::Stuck { at }),
             Ruling::NoServer(_) => self.end(walk, End::NoServer { at }),
             Ruling::Forward(choices) => {
@@ -217,11 +214,8 @@ impl Search<'_> {
         if let Some((key, entry)) = choice.template {
             walk.templates.push((at, key, entry));
         }
-        if choice.remembered {
-            walk.remembered.push(at);
-        }
         if station.holds(server) {
-            return self.deliver(walk, at, seen);
+            return self.deliver(walk, frame, at, seen);
         }
         if frame.ttl <= 1 {
             return self.end(walk, End::Expired { at });
@@ -230,21 +224,23 @@ impl Search<'_> {
         seen.link = None;
         match filter::hook(&station.kernel.rules, Hook::Output, i32::MIN..=i32::MAX, &mut seen) {
             Err(stopped) => self.end(walk, End::Filtered { at, chain: stopped.chain }),
-            Ok(()) => self.send(walk, frame, at, server),
+            Ok(()) => self.send(walk, &Frame { packet: seen.packet, ..frame.clone() }, at, server),
         }
     }
 
-    fn deliver(&mut self, walk: Walk, at: usize, mut seen: Seen<'_>) {
+    fn deliver(&mut self, walk: Walk, frame: &Frame, at: usize, mut seen: Seen<'_>) {
         let station = &self.cluster.stations[at];
         let above = filter::hook(&station.kernel.rules, Hook::Input, IPVS + 1..=i32::MAX, &mut seen);
         if let Err(stopped) = above {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
-        let expected = match seen.packet.segment {
-            Segment::Syn | Segment::Datagram => station.answers(seen.packet),
-            Segment::Middle => station.sockets.contains_key(&conversation(seen.packet)),
-            Segment::Reset => true,
-        };
+        // An answer from another address than the client has asked is none.
+        let expected = seen.packet.service == frame.packet.service
+            && match seen.packet.segment {
+                Segment::Syn | Segment::Datagram => station.answers(&seen.packet),
+                Segment::Middle => station.sockets.contains_key(&conversation(&seen.packet)),
+                Segment::Reset => true,
+            };
         let end = if expected { End::Served { at, mark: seen.mark } } else { End::Refused { at } };
         self.end(walk, end);
     }

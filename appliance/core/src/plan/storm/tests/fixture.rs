@@ -97,9 +97,8 @@ fn kernel(me: usize, members: &[Member]) -> KernelState {
         let all = members[me].sees.iter().map(|&n| ((address(n), PORT), 1)).collect();
         state.services.insert(service(protocol), scheduled(all));
     }
-    state.services.insert(mark(7), scheduled([mine(100, 0), others(0, 0)].concat()));
     if members.len() == 2 {
-        state.services.insert(mark(8), scheduled(mine(1, 0)));
+        state.services.insert(mark(8), scheduled([mine(100, 0), others(0, 0)].concat()));
         if !others(1, 0).is_empty() {
             state.services.insert(mark(9), scheduled(others(1, 0)));
         }
@@ -134,8 +133,15 @@ fn rules(me: usize, count: usize) -> Rules {
         name: "origin",
         base: base(Hook::Prerouting, -150, Policy::Accept),
         rules: [Protocol::Tcp, Protocol::Udp]
-            .map(|p| Rule::when([from_peers(), vip(), port(p)]).marked(Mark::Is(7)))
+            .map(|p| {
+                Rule::when([from_peers(), vip(), port(p)]).marked(Mark::Is(0x200)).readdressed(address(me))
+            })
             .into(),
+    };
+    let delivered = Chain {
+        name: "delivered",
+        base: base(Hook::Input, 100, Policy::Accept),
+        rules: vec![Rule::when([Condition::Marked([0x200].into())]).readdressed(VIP.into())],
     };
     let owner = Chain {
         name: "owner",
@@ -157,9 +163,13 @@ fn rules(me: usize, count: usize) -> Rules {
     let input = Chain {
         name: "input",
         base: base(Hook::Input, 0, Policy::Drop),
-        rules: [Protocol::Tcp, Protocol::Udp]
-            .map(|p| Rule::when([vip(), port(p)]).then(Verdict::Accept))
-            .into(),
+        rules: [
+            Rule::when([vip(), port(Protocol::Tcp)]),
+            Rule::when([vip(), port(Protocol::Udp)]),
+            Rule::when([Condition::Marked([0x200].into())]),
+        ]
+        .map(|rule| rule.then(Verdict::Accept))
+        .into(),
     };
     let last_word = Chain {
         name: "last_word",
@@ -167,5 +177,5 @@ fn rules(me: usize, count: usize) -> Rules {
         rules: vec![Rule::when([from_peers(), vip()]).counted(CounterName::Dropped).then(Verdict::Drop)],
     };
     let ownership = if count == 2 { vec![owner, whose] } else { vec![] };
-    Rules { chains: [vec![origin], ownership, vec![input, last_word]].concat() }
+    Rules { chains: [vec![origin], ownership, vec![input, delivered, last_word]].concat() }
 }
