@@ -14,8 +14,9 @@ pub use event::{Action, Carrier, Event};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use crate::config::types::{LinkName, Mac, MemberName, ServerName, ServiceName};
+use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
 use crate::config::{Config, Member, Port, Server, Service, Storm};
 use crate::health::checker::Checker;
 use crate::moment::Moment;
@@ -23,6 +24,11 @@ use crate::plan::state::Virtual;
 use crate::plan::{self, Health, Plan, View, VrrpState};
 use crate::reconcile::Observed;
 use crate::standby::Prober;
+
+/// How long a client that has missed every announcement may go on sending to a box that yielded: until its neighbour entry
+/// is asked about and not confirmed (RFC 4861 §6.3.2 and §10: reachable for up to 45 s, 5 s of delay, 3 probes of 1 s),
+/// rounded up. Linux treats ARP in the same way.
+const ATTACHED: Duration = Duration::from_secs(60);
 
 /// A real server of a service.
 pub type ServerKey = (ServiceName, ServerName);
@@ -33,6 +39,8 @@ pub struct Node {
     config: Config,
     me: Option<MemberName>,
     view: View,
+    /// Until when this box hands on what clients go on sending after it was master.
+    yielded: BTreeMap<InstanceId, Moment>,
     checkers: BTreeMap<ServerKey, Checker>,
     known_macs: BTreeMap<(LinkName, IpAddr), Mac>,
     /// A standby's pings.
@@ -50,6 +58,7 @@ impl Node {
             config: Config::empty(),
             me: None,
             view: View::default(),
+            yielded: BTreeMap::new(),
             checkers: BTreeMap::new(),
             known_macs: BTreeMap::new(),
             prober: None,
@@ -78,6 +87,7 @@ impl Node {
         }
         self.checkers = checkers;
         self.view.vrrp.retain(|id, _| config.vrrp.contains_key(id));
+        self.yielded.retain(|id, _| config.vrrp.contains_key(id));
         self.config = config;
         self.me = Some(me);
         self.ping(now);
@@ -109,9 +119,13 @@ impl Node {
     pub fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::Vrrp { id, state, silent } => {
-                let before = self.view.vrrp.insert(id, state);
-                if state == VrrpState::Master && before != Some(VrrpState::Master) {
-                    self.doubt_others(silent, now);
+                let before = self.view.vrrp.insert(id.clone(), state);
+                match (before == Some(VrrpState::Master), state == VrrpState::Master) {
+                    (false, true) => self.doubt_others(silent, now),
+                    (true, false) => {
+                        self.yielded.insert(id, now + ATTACHED);
+                    }
+                    _ => {}
                 }
             }
             Event::Checked { server, number, outcome } => {
@@ -158,7 +172,8 @@ impl Node {
     /// When the node wants an [`Event::Timeout`].
     pub fn poll_timeout(&self) -> Option<Moment> {
         let pings = self.prober.as_ref().and_then(Prober::poll_timeout);
-        self.checkers.values().filter_map(Checker::poll_timeout).chain(pings).min()
+        let yielded = self.yielded.values().copied();
+        self.checkers.values().filter_map(Checker::poll_timeout).chain(pings).chain(yielded).min()
     }
 
     /// The complete kernel state for what is known now.
@@ -338,6 +353,8 @@ impl Node {
             health.insert(key.clone(), to);
         }
         self.view.health = health;
+        self.yielded.retain(|_, until| now < *until);
+        self.view.yielded = self.yielded.keys().cloned().collect();
         let mut answering = BTreeSet::new();
         if let Some(prober) = &mut self.prober {
             while let Some(echo) = prober.poll_action(now) {

@@ -216,6 +216,27 @@ fn a_standby_pings_its_fellow_and_says_who_answers_when_that_changes() {
 }
 
 #[test]
+fn a_standby_hands_open_connections_on_for_a_minute_after_it_yielded() {
+    let mut node = Node::new(1);
+    node.configure(check(STANDBY).expect("right"), "castor".parse().expect("a name"), at(0));
+    answer(&mut node, &BOTH, at(1));
+    let id = instance(&node);
+    let mut turn = |state, now| {
+        node.handle(Event::Vrrp { id: id.clone(), state, silent: None }, at(now));
+        node.plan().state.services.len()
+    };
+    assert_eq!(turn(VrrpState::Backup, 10), 0, "it never was master");
+    let master = turn(VrrpState::Master, 20);
+    assert!(master > 1, "{master} services");
+    assert_eq!(turn(VrrpState::Backup, 1_000), 1);
+    assert!(node.poll_timeout().is_some_and(|wake| wake <= at(61_000)));
+    node.handle(Event::Timeout, at(60_999));
+    assert_eq!(node.plan().state.services.len(), 1);
+    node.handle(Event::Timeout, at(61_000));
+    assert_eq!(node.plan().state.services.len(), 0);
+}
+
+#[test]
 fn a_restarted_engine_keeps_what_is_in_the_table() {
     let mut observed = Observed::default();
     let mut before = castor();

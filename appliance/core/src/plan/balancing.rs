@@ -4,7 +4,9 @@
 //! No VRRP state enters here, but for a standby's: every director carries the same table at all times, so that a takeover
 //! has nothing to rewrite and nothing can be late. What a client sent is weighted as the document says, what this box's
 //! own sockets expect carries [`HERE`] and is weighted 100 for this box and 0 for every other; what a fellow director
-//! forwarded never comes to IPVS ([`guard`](super::guard)). A standby carries no table until it is master.
+//! forwarded never comes to IPVS ([`guard`](super::guard)). A standby carries no table until it is master. For a while
+//! after it has yielded it keeps the marks that tell whose an open connection is: a client that has missed the new
+//! master's announcement goes on sending here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -51,8 +53,8 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     }
     if directs {
         here(box_, plan);
-        ownership::services(box_, plan);
     }
+    ownership::services(box_, plan);
     synchronise(box_, plan);
 }
 

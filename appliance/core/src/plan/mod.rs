@@ -35,6 +35,8 @@ pub use balancing::HERE;
 pub struct View {
     /// State of each VRRP instance; one that is missing counts as not master.
     pub vrrp: BTreeMap<InstanceId, VrrpState>,
+    /// The instances whose master this box was until a moment ago, so that clients may go on sending here.
+    pub yielded: BTreeSet<InstanceId>,
     /// Health of each server; one that is missing is unknown.
     pub health: BTreeMap<(ServiceName, ServerName), Health>,
     /// Fellow members' MACs by link as the neighbour table has them, beside those of the document.
@@ -191,12 +193,21 @@ impl<'a> Perspective<'a> {
 
     /// This box forwards for `service` now. With every strategy but a standby's each director always does.
     fn directs(&self, service: &Service) -> bool {
-        let holds = |i: &&VrrpInstance| i.addresses.iter().any(|vip| vip.address() == service.address);
         self.me.director
             && match self.config.cluster.storm {
                 Storm::Weights | Storm::SecondNic(_) => true,
-                Storm::Standby(_) => self.instances().find(holds).is_some_and(|i| self.is_master(&i.id)),
+                Storm::Standby(_) => self.instance_of(service).is_some_and(|i| self.is_master(&i.id)),
             }
+    }
+
+    /// This box, a standby, was master of the service's address until a moment ago.
+    fn has_yielded(&self, service: &Service) -> bool {
+        self.me.director && self.instance_of(service).is_some_and(|i| self.view.yielded.contains(&i.id))
+    }
+
+    /// The instance that holds the service's address.
+    fn instance_of(&self, service: &Service) -> Option<&'a VrrpInstance> {
+        self.instances().find(|i| i.addresses.iter().any(|vip| vip.address() == service.address))
     }
 
     /// Where this box forwards to what `server` is to serve; `None`: nowhere while the segment for it is down.

@@ -74,6 +74,19 @@ fn a_standby_directs_as_master_only_and_serves_and_guards_always() {
 }
 
 #[test]
+fn a_standby_that_has_yielded_hands_open_connections_on_and_nothing_else() {
+    let config = document(STANDBY);
+    let mut view = View { yielded: config.vrrp.keys().cloned().collect(), ..View::default() };
+    let services = |view: &View| destinations(&plan(&config, &castor(), view).state);
+    assert_eq!(services(&view), ["mark 4097: 192.168.0.236 1, 192.168.0.238 2"]);
+    let dead = (config.services.keys().next().expect("one").clone(), ServerName("pollux".to_owned()));
+    view.health.insert(dead, Health::Down);
+    assert_eq!(services(&view), ["mark 4097: 192.168.0.236 1"], "what a dead box held is reset");
+    view.yielded.clear();
+    assert_eq!(services(&view), [""; 0]);
+}
+
+#[test]
 fn a_second_network_card_carries_what_members_forward_to_each_other() {
     let lan = document(SECOND_NIC);
     let refuse = document(&SECOND_NIC.replace("fallback = \"lan\"", "fallback = \"refuse\""));
