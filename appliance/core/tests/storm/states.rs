@@ -24,8 +24,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use halcyon_core::config::Config;
 use halcyon_core::config::types::MemberName;
+use halcyon_core::config::{Config, Protocol};
 use halcyon_core::plan::state::{KernelState, Virtual};
 use halcyon_core::plan::storm::alone::{Depth, alone};
 use halcyon_core::plan::storm::{
@@ -150,6 +150,12 @@ fn explore_alone(
     (judged, worst)
 }
 
+/// What pairs are judged by.
+const PROMISES: [Promise; 3] = [Promise::Once, Promise::Served, Promise::Owner];
+
+/// The mark of a socket whose connection began while the rules stood.
+const ACCEPTED: u32 = 0x100;
+
 /// What a member of a pair remembers of a conversation, as far as it matters to whether that is served.
 fn memories(number: usize, service: Virtual) -> Vec<Option<Entry>> {
     let other = 1 - number;
@@ -206,15 +212,23 @@ fn explore_pairs(generation: Generation, mutation: Option<&Mutation>) -> (usize,
                 let segment = Segment::of(protocol)[0];
                 let packet = Packet { client, service: service_at, segment, ttl: 64 };
                 let talk = (protocol, client, service_at);
+                let mut judge = |cluster: &Cluster, segment| {
+                    if let Err(finding) = check(cluster, Packet { segment, ..packet }, &PROMISES)
+                        && worst.as_ref().is_none_or(|w| finding.walk.steps.len() < w.walk.steps.len())
+                    {
+                        worst = Some(finding);
+                    }
+                };
                 for here in memories(0, service) {
                     for there in memories(1, service) {
                         for (station, entry) in cluster.stations.iter_mut().zip([here, there]) {
                             station.entries = entry.map(|entry| (talk, entry)).into_iter().collect();
                         }
-                        if let Err(finding) = check(&cluster, packet, &[Promise::Once, Promise::Served])
-                            && worst.as_ref().is_none_or(|w| finding.walk.steps.len() < w.walk.steps.len())
-                        {
-                            worst = Some(finding);
+                        judge(&cluster, segment);
+                        for holder in (0..2).filter(|_| protocol == Protocol::Tcp) {
+                            cluster.stations[holder].sockets.insert(talk, ACCEPTED);
+                            judge(&cluster, Segment::Middle);
+                            cluster.stations[holder].sockets.clear();
                         }
                     }
                 }

@@ -130,6 +130,12 @@ impl Machine {
         self.kernel.addresses.iter().any(|(index, cidr)| *index == 2 && cidr.address() == IpAddr::from(VIP))
     }
 
+    /// Its kernel is what its engine wants, or it is off.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let done = |engine: &Engine| !engine.dirty && self.ops.is_empty() && self.failed.is_empty();
+        !self.alive || self.engine.as_ref().is_some_and(done)
+    }
+
     /// When something happens here by itself.
     pub(crate) fn wakes(&self) -> Option<Moment> {
         if !self.alive {
