@@ -62,7 +62,8 @@ pub enum Neighbour {
     Announced,
     /// At this box, whatever is announced.
     At(usize),
-    /// Two clients at the first box, the next two at the second, and so on: not in step with a scheduler's turns.
+    /// As many clients as there are boxes at the first box, as many at the second, and so on: of those at each box a
+    /// scheduler that takes turns, in whichever order, has given each box the same number.
     Spread,
 }
 
@@ -76,6 +77,9 @@ pub struct Manner {
     /// From the other forty clients.
     pub others: bool,
 }
+
+/// ICMP's protocol number (RFC 792).
+const ICMP: u8 = 1;
 
 /// Requests of each service at a time.
 const PARALLEL: usize = 4;
@@ -149,7 +153,7 @@ impl Site {
         self.pair.wait_settled()
     }
 
-    /// One director at a time: the others have no table, and no second master comes of a VRRP partition alone.
+    /// One director at a time, but for a split: the others have no table.
     fn one_director(&self) -> bool {
         matches!(self.pair.wording.strategy, Strategy::Standby { .. })
     }
@@ -180,21 +184,25 @@ impl Site {
         self.wait_master(1)
     }
 
-    /// Cuts VRRP between all boxes and waits until all are master that will be.
+    /// Cuts VRRP between all boxes, and where a standby asks by ping besides, pings too. Waits until all are master.
     pub fn split(&self) -> Result<()> {
         let ports = self.pair.ports();
+        let heard: &[Traffic] =
+            if self.one_director() { &[Traffic::Vrrp, Traffic::Ip(ICMP)] } else { &[Traffic::Vrrp] };
         self.pair.lab.with(move |network| {
-            let faults = ports.iter().enumerate().flat_map(|(index, one)| {
-                ports[index + 1..].iter().map(|other| Fault::partition(Traffic::Vrrp, *one, *other))
-            });
+            let pairs = ports
+                .iter()
+                .enumerate()
+                .flat_map(|(index, one)| ports[index + 1..].iter().map(move |other| (*one, *other)));
+            let faults = pairs
+                .flat_map(|(one, other)| heard.iter().map(move |what| Fault::partition(*what, one, other)));
             network.switch.faults.set(faults.collect());
         });
-        let directors = if self.one_director() { 1 } else { self.size() };
-        let masters: Vec<_> = (0..directors).collect();
-        self.pair.wait_masters(&masters)
+        let everyone: Vec<_> = (0..self.size()).collect();
+        self.pair.wait_masters(&everyone)
     }
 
-    /// Lets VRRP through again and waits until the first box alone is master.
+    /// Lets all through again and waits until the first box alone is master.
     pub fn heal(&mut self) -> Result<()> {
         self.pair.lab.with(|network| network.switch.faults.set(Vec::new()));
         self.pair.wait_master(0)
@@ -241,7 +249,7 @@ impl Site {
         let pin = |client: usize| match neighbour {
             Neighbour::Announced => None,
             Neighbour::At(which) => Some((vip, members[which].mac)),
-            Neighbour::Spread => Some((vip, members[client / 2 % members.len()].mac)),
+            Neighbour::Spread => Some((vip, members[client / members.len() % members.len()].mac)),
         };
         self.pair.lab.pin((0..=CLIENTS + GUESTS).map(pin).collect());
     }
