@@ -7,6 +7,7 @@
 //! One thread and one poll loop; no state beside the open connections.
 
 mod datagrams;
+mod listening;
 mod options;
 mod streams;
 
@@ -26,16 +27,16 @@ fn main() -> Result<()> {
     let options = Options::read()?;
     let mut listeners = Vec::new();
     let mut sockets = Vec::new();
-    for port in &options.ports {
-        let address = SocketAddr::from((options.bind, *port));
-        let listener = TcpListener::bind(address).with_context(|| format!("listening on TCP {address}"))?;
-        listener.set_nonblocking(true)?;
-        listeners.push(listener);
-        let socket = UdpSocket::bind(address).with_context(|| format!("listening on UDP {address}"))?;
+    for (bind, port) in
+        options.bind.iter().flat_map(|bind| options.ports.iter().map(move |port| (bind, port)))
+    {
+        let address = SocketAddr::from((*bind, *port));
+        listeners.push(listening::stream(address).with_context(|| format!("listening on TCP {address}"))?);
+        let socket = listening::datagrams(address).with_context(|| format!("listening on UDP {address}"))?;
         datagrams::prepare(&socket)?;
         sockets.push(socket);
     }
-    println!("answering on {} ports {:?}", options.bind, options.ports);
+    println!("answering on {:?} ports {:?}", options.bind, options.ports);
     let mut connections: Vec<Connection> = Vec::new();
     loop {
         wait(&listeners, &sockets, &connections)?;

@@ -1,6 +1,6 @@
-//! Where to listen: `--port N` (repeatable), `--bind ADDRESS`, and the kernel parameter `app.ports=N,M` of a test box.
+//! Where to listen: `--port N` (repeatable), `--bind ADDRESS` (repeatable), and the kernel parameter `app.ports=N,M` of a test box.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,7 +10,8 @@ const DEFAULT_PORT: u16 = 8898;
 /// Where to listen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    pub(crate) bind: Ipv4Addr,
+    /// Every address of either family, unless there is another word about it.
+    pub(crate) bind: Vec<IpAddr>,
     pub(crate) ports: Vec<u16>,
 }
 
@@ -22,13 +23,14 @@ impl Options {
     }
 
     fn parse(mut arguments: impl Iterator<Item = String>, parameters: &str) -> Result<Self> {
-        let mut options = Self { bind: Ipv4Addr::UNSPECIFIED, ports: Vec::new() };
+        let mut options = Self { bind: Vec::new(), ports: Vec::new() };
         while let Some(argument) = arguments.next() {
             let value = arguments.next().with_context(|| format!("{argument}: a value is missing"))?;
             match argument.as_str() {
                 "--port" => options.ports.push(port(&value)?),
                 "--bind" => {
-                    options.bind = value.parse().with_context(|| format!("--bind {value}: not an address"))?
+                    let address = value.parse().with_context(|| format!("--bind {value}: not an address"))?;
+                    options.bind.push(address);
                 }
                 _ => bail!("{argument}: not an option; there are --port N and --bind ADDRESS"),
             }
@@ -37,6 +39,9 @@ impl Options {
             for number in ports.split(',') {
                 options.ports.push(port(number)?);
             }
+        }
+        if options.bind.is_empty() {
+            options.bind = vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         }
         if options.ports.is_empty() {
             options.ports.push(DEFAULT_PORT);
@@ -66,8 +71,9 @@ mod tests {
     fn arguments_and_kernel_parameters_add_up() {
         let options =
             parse(&["--port", "80", "--bind", "10.0.0.9"], "quiet app.ports=81,80 panic=1").unwrap();
-        assert_eq!(options, Options { bind: Ipv4Addr::new(10, 0, 0, 9), ports: vec![80, 81] });
-        assert_eq!(parse(&[], "").unwrap().ports, [8898]);
+        assert_eq!(options, Options { bind: vec![Ipv4Addr::new(10, 0, 0, 9).into()], ports: vec![80, 81] });
+        let plain = parse(&[], "").unwrap();
+        assert_eq!((plain.bind.len(), plain.ports), (2, vec![8898]));
     }
 
     #[test]
