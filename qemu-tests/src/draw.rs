@@ -3,7 +3,7 @@
 //! Every test draws its own, so that nothing in the product can come to know a fixed one. What its document says beside
 //! them is in [`crate::wording`].
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::seed::Seed;
@@ -15,6 +15,9 @@ pub const CLIENTS: usize = 40;
 
 /// Client machines beside them: as many again, and some more.
 pub const GUESTS: usize = CLIENTS + 20;
+
+/// Length of the prefix of the clients' segment in IPv6.
+pub const IPV6_PREFIX: u8 = 64;
 
 const NAMES: [&str; 12] = [
     "castor", "pollux", "vega", "altair", "deneb", "rigel", "mira", "spica", "atlas", "maia", "electra",
@@ -39,6 +42,8 @@ pub struct Cluster {
     pub vip: Ipv4Addr,
     /// The segment's prefix length.
     pub prefix: u8,
+    /// The segment's IPv6 network, of [`IPV6_PREFIX`] bits.
+    pub ipv6_network: Ipv6Addr,
     /// The gateway's address.
     pub gateway: Ipv4Addr,
     /// The gateway's hardware address.
@@ -139,6 +144,7 @@ impl Cluster {
             gateway: address(),
             gateway_mac: mac(),
             prefix,
+            ipv6_network: unique_local(&mut seed.fork("ipv6")),
             vrid: seed.between(1, 255) as u8,
             service: (*seed.pick(&SERVICES)).into(),
             // Not where the boxes' own services may be, and below the range of source ports.
@@ -148,9 +154,9 @@ impl Cluster {
         }
     }
 
-    /// The service as clients know it.
-    pub fn service_address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.vip, self.port)
+    /// The IPv6 address of whoever has this IPv4 address: a number of the same network that holds it.
+    pub fn ipv6(&self, address: Ipv4Addr) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.ipv6_network.to_bits() | u128::from(address.to_bits()))
     }
 
     /// How long the member waits for advertisements before it takes over: Master_Down_Interval, RFC 9568 §6.1 and
@@ -164,6 +170,14 @@ impl Cluster {
         let unit = if wording.version == 2 { Duration::from_secs(1) } else { wording.interval };
         unit * (256 - u32::from(self.members[member].priority)) / 256
     }
+}
+
+/// A network of the range that everyone may draw their own from (RFC 4193 §3.1).
+fn unique_local(seed: &mut Seed) -> Ipv6Addr {
+    let drawn = seed.draw().to_be_bytes();
+    let network =
+        u64::from_be_bytes([0xfd, drawn[0], drawn[1], drawn[2], drawn[3], drawn[4], drawn[5], drawn[6]]);
+    Ipv6Addr::from_bits(u128::from(network) << 64)
 }
 
 #[cfg(test)]
@@ -189,6 +203,16 @@ mod tests {
             let falling = cluster.members.is_sorted_by(|one, next| one.priority > next.priority);
             assert!(falling && cluster.members[1].priority > 0, "seed {number}");
         }
+    }
+
+    #[test]
+    fn ipv6_addresses_are_the_others_in_a_network_of_their_own() {
+        let cluster = Cluster::draw(&Seed::new(1));
+        let six = cluster.ipv6(cluster.vip);
+        assert!(six.is_unique_local(), "{six}");
+        assert_eq!(six.to_bits() as u32, cluster.vip.to_bits());
+        assert_ne!(six, cluster.ipv6(cluster.gateway));
+        assert_ne!(cluster.ipv6_network, Cluster::draw(&Seed::new(2)).ipv6_network);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod network;
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -121,6 +121,11 @@ impl Lab {
         });
     }
 
+    /// Gives every client machine an IPv6 address beside its other one, with a prefix length of 64 bits.
+    pub fn add_ipv6(&self, address: impl Fn(Ipv4Addr) -> Ipv6Addr + Send + 'static) {
+        self.with(move |network| network.add_ipv6(&address));
+    }
+
     /// Has the load run to its end.
     ///
     /// # Panics
@@ -151,6 +156,19 @@ impl Lab {
         let (sender, outcome) = mpsc::channel();
         self.with(move |network| network.ask(host, request, sender));
         outcome.recv().expect("every request has an outcome")
+    }
+
+    /// One request from each of these hosts, all at once; their outcomes in the same order.
+    pub fn ask_all(&self, requests: Vec<(usize, Request)>) -> Vec<Outcome> {
+        let outcomes = self.with(move |network| {
+            let ask = |(host, request)| {
+                let (sender, outcome) = mpsc::channel();
+                network.ask(host, request, sender);
+                outcome
+            };
+            requests.into_iter().map(ask).collect::<Vec<_>>()
+        });
+        outcomes.iter().map(|one| one.recv().expect("every request has an outcome")).collect()
     }
 
     /// Has the first hosts hold their neighbour entries of an address, one after the other as `pins` says.
@@ -221,7 +239,7 @@ mod tests {
     use super::*;
     use crate::client::load::{Pace, Tally};
     use crate::client::talk::{Ask, Failure};
-    use std::net::SocketAddrV4;
+    use std::net::{IpAddr, SocketAddrV4};
 
     fn lab() -> Lab {
         let lab = Lab::start(&Seed::new(1)).expect("a lab");
@@ -241,7 +259,7 @@ mod tests {
         assert_eq!(lab.ask(0, request(2)).result, Err(Failure::Refused));
         assert_eq!(lab.ask(0, request(9)).result, Err(Failure::NoConnection));
         let flows = lab.with(|network| network.switch.flows.clone());
-        assert!(flows.keys().any(|flow| flow.destination == Ipv4Addr::new(10, 0, 0, 2)), "{flows:?}");
+        assert!(flows.keys().any(|flow| flow.destination == IpAddr::from([10, 0, 0, 2])), "{flows:?}");
     }
 
     #[test]

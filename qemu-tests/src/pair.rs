@@ -3,6 +3,7 @@
 
 mod watch;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +109,10 @@ impl Pair {
         hosts.push((cluster.gateway_mac, cluster.gateway));
         hosts.extend(&cluster.guests);
         lab.add_hosts(hosts, cluster.prefix);
+        if wording.ipv6 {
+            let cluster = cluster.clone();
+            lab.add_ipv6(move |address| cluster.ipv6(address));
+        }
         Ok(Self { lab, cluster, wording, boxes, image, stick, run, logs: logs.to_owned() })
     }
 
@@ -196,9 +201,19 @@ impl Pair {
         Ok(())
     }
 
+    /// The virtual address.
+    pub fn vip(&self) -> IpAddr {
+        self.cluster.vip(&self.wording)
+    }
+
+    /// The service as clients know it.
+    pub fn service_address(&self) -> SocketAddr {
+        self.cluster.service_address(&self.wording)
+    }
+
     /// Requests from all clients, at most eight at a time.
     pub fn requests(&self, total: usize) -> Vec<Outcome> {
-        let request = Request::new(Ask::Name, self.cluster.service_address());
+        let request = Request::new(Ask::Name, self.service_address());
         self.lab.run(Load {
             request,
             first_host: 0,
@@ -210,7 +225,7 @@ impl Pair {
 
     /// A request from client after client, each `every`, until stopped.
     pub fn stream(&self, every: Duration) -> Stream {
-        let request = Request::new(Ask::Name, self.cluster.service_address());
+        let request = Request::new(Ask::Name, self.service_address());
         self.lab.start_load(Load {
             request,
             first_host: 0,

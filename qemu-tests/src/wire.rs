@@ -2,10 +2,12 @@
 //!
 //! Shares no code with the product's parser, and complains of everything at once instead of stopping at the first fault.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::switch::frame::{Mac, PROTOCOL_VRRP};
+
+mod ipv6;
 
 /// 224.0.0.18 (RFC 9568 §5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
@@ -19,9 +21,9 @@ pub struct Advert {
     /// 2 or 3.
     pub version: u8,
     /// Who sent it.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// To whom: the group, or one member with unicast.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// Virtual router identifier.
     pub vrid: u8,
     /// 0 says that the master resigns.
@@ -29,7 +31,7 @@ pub struct Advert {
     /// Between two advertisements.
     pub interval: Duration,
     /// The virtual addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Version 2 with a simple password.
     pub password: Option<String>,
     /// Which bytes the checksum covers.
@@ -41,15 +43,22 @@ pub struct Advert {
 pub enum Checksum {
     /// The VRRP message (version 2; RFC 9568 §5.2.8 for version 3 over IPv4).
     Message,
-    /// The message and a pseudo-header (RFC 5798 §5.2.8 as others read it).
+    /// The message and a pseudo-header (RFC 5798 §5.2.8 as others read it; always over IPv6, RFC 9568 §5.2.8).
     PseudoHeader,
 }
 
-/// Decodes an IPv4 packet with a VRRP message in it.
+/// Decodes an IP packet with a VRRP message in it.
 ///
 /// # Errors
 /// Every complaint about it, in words.
 pub fn decode(ip: &[u8], ttl: u8, to: Mac) -> Result<Advert, Vec<String>> {
+    match ip.first().map(|byte| byte >> 4) {
+        Some(6) => ipv6::decode(ip, ttl, to),
+        _ => decode_ipv4(ip, ttl, to),
+    }
+}
+
+fn decode_ipv4(ip: &[u8], ttl: u8, to: Mac) -> Result<Advert, Vec<String>> {
     let mut complaints = Vec::new();
     let header_length = ip.first().map_or(0, |byte| usize::from(byte & 0x0f) * 4);
     let total = ip.get(2..4).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
@@ -106,12 +115,12 @@ pub fn decode(ip: &[u8], ttl: u8, to: Mac) -> Result<Advert, Vec<String>> {
     let addresses = message[8..8 + 4 * count].chunks_exact(4);
     Ok(Advert {
         version,
-        source,
-        destination,
+        source: source.into(),
+        destination: destination.into(),
         vrid: message[1],
         priority: message[2],
         interval,
-        addresses: addresses.map(|four| Ipv4Addr::new(four[0], four[1], four[2], four[3])).collect(),
+        addresses: addresses.map(|four| IpAddr::from([four[0], four[1], four[2], four[3]])).collect(),
         password: (version == 2 && message[4] == 1).then(|| {
             let text = &message[message.len() - 8..];
             String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()

@@ -4,9 +4,10 @@
 //! both have wrong.
 
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::draw::{Cluster, Member};
+use crate::draw::{Cluster, IPV6_PREFIX, Member};
 
 /// Length of the prefix of the segment between the boxes.
 const BACK_PREFIX: u8 = 24;
@@ -34,6 +35,8 @@ pub struct Wording {
     pub weight: u16,
     /// The storm strategy.
     pub strategy: Strategy,
+    /// The virtual address and the services are IPv6's; members have both families.
+    pub ipv6: bool,
     /// Services beside the first.
     pub services: Vec<Service>,
     /// More lines at the end.
@@ -95,6 +98,7 @@ impl Default for Wording {
             check_timeout: Duration::from_secs(10),
             weight: 1,
             strategy: Strategy::Weights,
+            ipv6: false,
             services: Vec::new(),
             more: String::new(),
         }
@@ -113,17 +117,31 @@ impl Cluster {
         std::iter::once(own).chain(wording.services.iter().cloned()).collect()
     }
 
+    /// The virtual address of the wording's family.
+    pub fn vip(&self, wording: &Wording) -> IpAddr {
+        if wording.ipv6 { self.ipv6(self.vip).into() } else { self.vip.into() }
+    }
+
+    /// The service as clients know it.
+    pub fn service_address(&self, wording: &Wording) -> SocketAddr {
+        SocketAddr::new(self.vip(wording), self.port)
+    }
+
     /// The cluster document.
     pub fn document(&self, wording: &Wording) -> String {
-        let Self { name, link, members, vip, prefix, gateway, vrid, .. } = self;
+        let Self { name, link, members, prefix, gateway, vrid, .. } = self;
         let mut text =
             format!("schema = 1\n\n[cluster]\nname = \"{name}\"\nrevision = {}\n", wording.revision);
         wording.strategy.write(&mut text, &self.back_link);
         for Member { name, mac, address, priority, back_mac, back_address } in members {
+            let mut addresses = format!("\"{address}/{prefix}\"");
+            if wording.ipv6 {
+                let _ = write!(addresses, ", \"{}/{IPV6_PREFIX}\"", self.ipv6(*address));
+            }
             let _ = write!(
                 text,
                 "\n[[member]]\nname = \"{name}\"\nroles = [\"director\", \"real-server\"]\npriority = {priority}\n\
-                 \n[[member.interface]]\nname = \"{link}\"\nmac = \"{mac}\"\naddresses = [\"{address}/{prefix}\"]\n\
+                 \n[[member.interface]]\nname = \"{link}\"\nmac = \"{mac}\"\naddresses = [{addresses}]\n\
                  gateway = \"{gateway}\"\n"
             );
             if let Strategy::SecondNic { .. } = wording.strategy {
@@ -136,6 +154,7 @@ impl Cluster {
             }
         }
         let interval = duration(wording.interval);
+        let (vip, prefix) = (self.vip(wording), if wording.ipv6 { IPV6_PREFIX } else { *prefix });
         let _ = write!(
             text,
             "\n[[vrrp]]\nid = {vrid}\ninterface = \"{link}\"\nversion = {}\nadvert-interval = \"{interval}\"\n\
@@ -157,6 +176,15 @@ impl Cluster {
 }
 
 impl Strategy {
+    /// As the document calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Standby { .. } => "standby",
+            Self::SecondNic { .. } => "second-nic",
+        }
+    }
+
     /// Its lines of `[cluster]`.
     fn write(self, text: &mut String, back_link: &str) {
         let _ = match self {
@@ -184,7 +212,7 @@ impl Service {
     /// Its part of the document. Applications answer on TCP, too, where they answer datagrams: the check connects.
     fn write(&self, text: &mut String, cluster: &Cluster, wording: &Wording) {
         let Self { name, port, .. } = self;
-        let (vip, protocol) = (cluster.vip, if self.udp { "udp" } else { "tcp" });
+        let (vip, protocol) = (cluster.vip(wording), if self.udp { "udp" } else { "tcp" });
         let _ = write!(
             text,
             "\n[[service]]\nname = \"{name}\"\naddress = \"{vip}\"\nport = {port}\nprotocol = \"{protocol}\"\n\

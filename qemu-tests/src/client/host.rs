@@ -1,11 +1,11 @@
 //! One client machine: a MAC, an address, a TCP/IP stack (smoltcp) and the conversations it has.
 //!
 //! Two things that Linux clients do and smoltcp does not are added at its network card: announcements (gratuitous ARP)
-//! move the neighbour entry, and every packet gets an identification of its own, by which the switch follows it. And a
-//! test may hold the neighbour entry of an address, as a static one does.
+//! move the neighbour entry, and every packet gets an identification (IPv6: a flow label) of its own, by which the switch
+//! follows it. And a test may hold the neighbour entry of an address, as a static one does.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress,
-    IpCidr, Ipv4Packet,
+    IpCidr, Ipv4Packet, Ipv6Packet,
 };
 
 use super::talk::{Outcome, Request, Step, Talk};
@@ -31,6 +31,7 @@ pub struct Host {
     sockets: SocketSet<'static>,
     card: Card,
     address: Ipv4Addr,
+    ipv6: Option<Ipv6Addr>,
     next_port: u16,
     talks: Vec<Talk>,
 }
@@ -40,19 +41,46 @@ impl Host {
     pub fn new(mac: Mac, address: Ipv4Addr, prefix: u8, seed: &mut Seed) -> Self {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
         config.random_seed = seed.draw();
-        let mut card =
-            Card { mac, address, received: VecDeque::new(), sent: Vec::new(), identification: 0, pin: None };
+        let mut card = Card {
+            mac,
+            address,
+            received: VecDeque::new(),
+            sent: Vec::new(),
+            identification: 0,
+            flow_label: 0,
+            pin: None,
+        };
         let mut interface = Interface::new(config, &mut card, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
             addresses.push(IpCidr::new(IpAddress::Ipv4(address), prefix)).expect("the first address fits");
         });
         let next_port = FIRST_PORT + seed.between(0, 16_000) as u16;
-        Self { interface, sockets: SocketSet::new(Vec::new()), card, address, next_port, talks: Vec::new() }
+        Self {
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            card,
+            address,
+            ipv6: None,
+            next_port,
+            talks: Vec::new(),
+        }
     }
 
-    /// Its address.
+    /// Its IPv4 address.
     pub fn address(&self) -> Ipv4Addr {
         self.address
+    }
+
+    /// Gives it an IPv6 address beside the other one, and a link-local one, from which neighbours ask and are answered.
+    pub fn add_ipv6(&mut self, address: Ipv6Addr, prefix: u8) {
+        self.ipv6 = Some(address);
+        let all = [(address, prefix), (link_local(self.card.mac), 64)];
+        self.interface.update_ip_addrs(|addresses| {
+            for (address, prefix) in all {
+                let address = IpCidr::new(IpAddress::Ipv6(address), prefix);
+                addresses.push(address).expect("three addresses fit, as the manifest says");
+            }
+        });
     }
 
     /// A frame comes in.
@@ -73,7 +101,12 @@ impl Host {
             port
         });
         let context = self.interface.context();
-        self.talks.push(Talk::open(ticket, request, (self.address, port), &mut self.sockets, context, now));
+        // Without an address of the family nothing leaves, and the conversation fails for want of a connection.
+        let source = match (request.to.is_ipv6(), self.ipv6) {
+            (true, Some(address)) => IpAddr::from(address),
+            _ => self.address.into(),
+        };
+        self.talks.push(Talk::open(ticket, request, (source, port), &mut self.sockets, context, now));
     }
 
     /// Asks a held connection for the name again; false when there is none of that ticket.
@@ -118,6 +151,13 @@ impl Host {
     }
 }
 
+/// RFC 4291 §2.5.6, with an interface identifier by its appendix A.
+fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0;
+    let identifier = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier))
+}
+
 /// The host's network card.
 struct Card {
     mac: Mac,
@@ -125,6 +165,7 @@ struct Card {
     received: VecDeque<Vec<u8>>,
     sent: Vec<Vec<u8>>,
     identification: u16,
+    flow_label: u32,
     pin: Option<(Ipv4Addr, Mac)>,
 }
 
@@ -139,6 +180,11 @@ impl Card {
                 }
             }
             EthernetProtocol::Ipv4 if ethernet.dst_addr().0 == self.mac.0 => {
+                self.received.push_back(frame.to_vec())
+            }
+            EthernetProtocol::Ipv6
+                if ethernet.dst_addr().0 == self.mac.0 || ethernet.dst_addr().is_multicast() =>
+            {
                 self.received.push_back(frame.to_vec())
             }
             _ => {}
@@ -159,16 +205,23 @@ impl Card {
     }
 
     fn send(&mut self, mut frame: Vec<u8>) {
-        let ipv4 = EthernetFrame::new_unchecked(&frame).ethertype() == EthernetProtocol::Ipv4;
-        if ipv4 {
-            self.identification = self.identification.wrapping_add(1);
-            let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
-            packet.set_ident(self.identification);
-            packet.fill_checksum();
-            let to = packet.dst_addr();
-            if let Some((_, mac)) = self.pin.filter(|(address, _)| *address == to) {
-                EthernetFrame::new_unchecked(&mut frame).set_dst_addr(EthernetAddress(mac.0));
+        match EthernetFrame::new_unchecked(&frame).ethertype() {
+            EthernetProtocol::Ipv4 => {
+                self.identification = self.identification.wrapping_add(1);
+                let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
+                packet.set_ident(self.identification);
+                packet.fill_checksum();
+                let to = packet.dst_addr();
+                if let Some((_, mac)) = self.pin.filter(|(address, _)| *address == to) {
+                    EthernetFrame::new_unchecked(&mut frame).set_dst_addr(EthernetAddress(mac.0));
+                }
             }
+            EthernetProtocol::Ipv6 => {
+                // No checksum covers it, and no box on the way may change it (RFC 6437 §3).
+                self.flow_label = (self.flow_label + 1) & 0xf_ffff;
+                Ipv6Packet::new_unchecked(&mut frame[14..]).set_flow_label(self.flow_label);
+            }
+            _ => {}
         }
         self.sent.push(frame);
     }

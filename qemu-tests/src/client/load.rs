@@ -241,7 +241,7 @@ mod tests {
     fn the_outage_is_the_longest_gap_between_answers() {
         let outcome = |began, took, result| Outcome {
             ticket: 0,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: Ipv4Addr::UNSPECIFIED.into(),
             began: at(began),
             took: Duration::from_millis(took),
             result,

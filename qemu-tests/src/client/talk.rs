@@ -4,13 +4,13 @@
 //! line; a datagram is answered by one datagram with the name.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use halcyon_core::moment::Moment;
 use smoltcp::iface::{Context, SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 /// How long a socket may linger after its conversation, to bring its FIN home.
 const LINGER: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub struct Request {
     /// What.
     pub ask: Ask,
     /// Of whom.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// Give up after this.
     pub patience: Duration,
     /// Time to live of the packets; 64 when `None`.
@@ -45,8 +45,8 @@ pub struct Request {
 
 impl Request {
     /// A request with 5 s patience and nothing special.
-    pub fn new(ask: Ask, to: SocketAddrV4) -> Self {
-        Self { ask, to, patience: Duration::from_secs(5), ttl: None, source_port: None }
+    pub fn new(ask: Ask, to: impl Into<SocketAddr>) -> Self {
+        Self { ask, to: to.into(), patience: Duration::from_secs(5), ttl: None, source_port: None }
     }
 }
 
@@ -56,7 +56,7 @@ pub struct Outcome {
     /// Which conversation: unique in the lab.
     pub ticket: u64,
     /// The client's address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// When it began.
     pub began: Moment,
     /// How long until the answer, or until it had failed.
@@ -86,7 +86,7 @@ pub enum Failure {
     /// Connected, and no answer within the patience.
     NoAnswer,
     /// A datagram's answer came from another address.
-    WrongSource(Ipv4Addr),
+    WrongSource(IpAddr),
 }
 
 impl fmt::Display for Failure {
@@ -116,7 +116,7 @@ pub(super) struct Talk {
     pub(super) ticket: u64,
     request: Request,
     socket: SocketHandle,
-    source: Ipv4Addr,
+    source: IpAddr,
     stage: Stage,
     began: Moment,
     deadline: Moment,
@@ -138,12 +138,12 @@ impl Talk {
     pub(super) fn open(
         ticket: u64,
         request: Request,
-        source: (Ipv4Addr, u16),
+        source: (IpAddr, u16),
         sockets: &mut SocketSet<'static>,
         context: &mut Context,
         now: Moment,
     ) -> Self {
-        let remote = endpoint(request.to);
+        let remote = IpEndpoint::from(request.to);
         let socket = if request.ask == Ask::Datagram {
             let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 512]);
             let mut socket = udp::Socket::new(buffer(), buffer());
@@ -265,13 +265,10 @@ impl Talk {
         }
         let socket = sockets.get_mut::<udp::Socket<'_>>(self.socket);
         let result = match socket.recv() {
-            Ok((bytes, from)) if from.endpoint == endpoint(self.request.to) => {
+            Ok((bytes, from)) if from.endpoint == IpEndpoint::from(self.request.to) => {
                 Ok(String::from_utf8_lossy(bytes).trim_end().to_owned())
             }
-            Ok((_, from)) => {
-                let IpAddress::Ipv4(address) = from.endpoint.addr else { return Step::Waiting };
-                Err(Failure::WrongSource(address))
-            }
+            Ok((_, from)) => Err(Failure::WrongSource(from.endpoint.addr.into())),
             Err(_) if now < self.deadline => return Step::Waiting,
             Err(_) => Err(Failure::NoAnswer),
         };
@@ -289,8 +286,4 @@ impl Talk {
         let took = now.since(self.began);
         Step::Told(Outcome { ticket: self.ticket, source: self.source, began: self.began, took, result })
     }
-}
-
-fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint::new(IpAddress::Ipv4(*address.ip()), address.port())
 }

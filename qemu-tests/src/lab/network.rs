@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
@@ -102,6 +102,13 @@ impl Network {
         let end = End::Host(self.hosts.len());
         let port = self.add(Role::Client, Segment::Front, end);
         self.hosts.push((host, port));
+    }
+
+    /// See [`super::Lab::add_ipv6`].
+    pub(super) fn add_ipv6(&mut self, address: &dyn Fn(Ipv4Addr) -> Ipv6Addr) {
+        for (host, _) in &mut self.hosts {
+            host.add_ipv6(address(host.address()), 64);
+        }
     }
 
     /// Starts a load; its outcomes go to `sender`. Its number.

@@ -74,7 +74,7 @@ impl Pair {
         let deadline = Instant::now() + BOOTS_WITHIN;
         loop {
             let patience = Duration::from_secs(2);
-            let request = Request { patience, ..Request::new(Ask::Name, self.cluster.service_address()) };
+            let request = Request { patience, ..Request::new(Ask::Name, self.service_address()) };
             let pace = Pace::Count { total: 8, parallel: 2 };
             let tally =
                 Tally::of(&self.lab.run(Load { request, first_host: 0, sources: 8, first_port: None, pace }));
@@ -93,7 +93,7 @@ impl Pair {
     pub fn wait_settled(&self) -> Result<()> {
         const QUIET: Duration = Duration::from_secs(2);
         let deadline = Instant::now() + BOOTS_WITHIN;
-        let (vip, began) = (self.cluster.vip, self.lab.now());
+        let (vip, began) = (self.vip(), self.lab.now());
         while Instant::now() < deadline {
             let now = self.lab.now();
             let since = now - QUIET;
@@ -128,7 +128,7 @@ impl Pair {
     /// When the box announced the virtual address for the first time from `since` on; waits for it a little, because a
     /// new master reports and advertises first.
     pub fn announced(&self, which: usize, since: Moment) -> Result<Moment> {
-        let (vip, member) = (self.cluster.vip, &self.cluster.members[which]);
+        let (vip, member) = (self.vip(), &self.cluster.members[which]);
         let mac = member.mac;
         let deadline = Instant::now() + Duration::from_secs(2);
         while Instant::now() < deadline {
@@ -146,7 +146,7 @@ impl Pair {
 
     /// The moments from `since` on at which the virtual address moved: announced by another box than before.
     pub fn moves(&self, since: Moment) -> Vec<Moment> {
-        let vip = self.cluster.vip;
+        let vip = self.vip();
         let claims: Vec<_> = self.lab.with(move |network| {
             let announced = network.switch.claims.of(vip, Moment::ZERO).filter(|claim| claim.announcement);
             announced.map(|claim| (claim.at, claim.mac)).collect()

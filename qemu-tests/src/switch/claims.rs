@@ -1,19 +1,19 @@
-//! Who claims which IPv4 address by ARP, over time: announcements after a takeover, and two claimants at once.
+//! Who claims which address by ARP or by neighbour advertisements, over time: announcements after a takeover, and two claimants at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use halcyon_core::moment::Moment;
 
 use super::PortId;
-use super::frame::{Arp, Mac};
+use super::frame::{Arp, Mac, NeighbourAdvert};
 
 /// One claim of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// When the frame came in.
     pub at: Moment,
-    /// Who claims, by the ARP message (not by the frame's source).
+    /// Who claims, by the message (not by the frame's source).
     pub mac: Mac,
     /// Where it came in.
     pub port: PortId,
@@ -24,7 +24,7 @@ pub struct Claim {
 /// All claims seen. Clients that only ask from their own address fill it by a few entries each.
 #[derive(Debug, Default)]
 pub struct Claims {
-    by_address: BTreeMap<Ipv4Addr, Vec<Claim>>,
+    by_address: BTreeMap<IpAddr, Vec<Claim>>,
 }
 
 impl Claims {
@@ -34,21 +34,27 @@ impl Claims {
             return;
         }
         let claim = Claim { at, mac: arp.sender, port, announcement: arp.is_announcement() };
-        self.by_address.entry(arp.sender_ip).or_default().push(claim);
+        self.by_address.entry(arp.sender_ip.into()).or_default().push(claim);
+    }
+
+    /// Enters a neighbour advertisement in the books.
+    pub fn advertised(&mut self, advert: &NeighbourAdvert, port: PortId, at: Moment) {
+        let claim = Claim { at, mac: advert.mac, port, announcement: !advert.solicited };
+        self.by_address.entry(advert.target.into()).or_default().push(claim);
     }
 
     /// The claims of `address` from `since` on, oldest first.
-    pub fn of(&self, address: Ipv4Addr, since: Moment) -> impl Iterator<Item = &Claim> {
-        self.by_address.get(&address).into_iter().flatten().filter(move |claim| claim.at >= since)
+    pub fn of(&self, address: impl Into<IpAddr>, since: Moment) -> impl Iterator<Item = &Claim> {
+        self.by_address.get(&address.into()).into_iter().flatten().filter(move |claim| claim.at >= since)
     }
 
     /// The first announcement of `address` from `since` on.
-    pub fn announced(&self, address: Ipv4Addr, since: Moment) -> Option<&Claim> {
+    pub fn announced(&self, address: impl Into<IpAddr>, since: Moment) -> Option<&Claim> {
         self.of(address, since).find(|claim| claim.announcement)
     }
 
     /// Everyone who claimed `address` from `since` on: two of them are a duplicate address, or a takeover in between.
-    pub fn claimants(&self, address: Ipv4Addr, since: Moment) -> BTreeSet<Mac> {
+    pub fn claimants(&self, address: impl Into<IpAddr>, since: Moment) -> BTreeSet<Mac> {
         self.of(address, since).map(|claim| claim.mac).collect()
     }
 }
@@ -56,6 +62,7 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);

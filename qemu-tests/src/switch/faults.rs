@@ -15,7 +15,7 @@ pub enum Traffic {
     Vrrp,
     /// ARP.
     Arp,
-    /// IPv4 of this protocol number.
+    /// IPv4 and IPv6 of this protocol number.
     Ip(u8),
     /// Everything but VRRP.
     AllButVrrp,
@@ -25,7 +25,7 @@ impl Traffic {
     /// Whether `frame` is of this kind.
     pub fn covers(self, frame: &Summary) -> bool {
         let protocol = match &frame.kind {
-            Kind::Ipv4(packet) => Some(packet.id.protocol),
+            Kind::Ip(packet) | Kind::Neighbour(packet, _) => Some(packet.id.protocol),
             Kind::Arp(_) | Kind::Other => None,
         };
         match self {

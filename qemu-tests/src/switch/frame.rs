@@ -3,7 +3,7 @@
 //! Decodes with etherparse, never with the product's own parsers, so that both cannot be wrong in the same way.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
@@ -53,8 +53,10 @@ pub struct Summary {
 pub enum Kind {
     /// ARP over Ethernet and IPv4.
     Arp(Arp),
-    /// IPv4.
-    Ipv4(Packet),
+    /// A neighbour advertisement (RFC 4861 §4.4), which is IPv6's ARP reply and announcement.
+    Neighbour(Packet, NeighbourAdvert),
+    /// IPv4 and IPv6.
+    Ip(Packet),
     /// Everything else.
     Other,
 }
@@ -79,12 +81,23 @@ impl Arp {
     }
 }
 
-/// What tells one IPv4 packet from all others, and its time to live, which changes at each hop.
+/// A neighbour advertisement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighbourAdvert {
+    /// Who claims `target`.
+    pub mac: Mac,
+    /// The claimed address.
+    pub target: Ipv6Addr,
+    /// Somebody asked for it; an announcement is unsolicited.
+    pub solicited: bool,
+}
+
+/// What tells one IP packet from all others, and its time to live, which changes at each hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Identity.
     pub id: PacketId,
-    /// Time to live as seen on this wire.
+    /// Time to live (IPv6: hop limit) as seen on this wire.
     pub ttl: u8,
 }
 
@@ -92,13 +105,13 @@ pub struct Packet {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PacketId {
     /// Source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Destination address.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// IP protocol number.
     pub protocol: u8,
-    /// IP identification; the harness's own clients count it up per packet.
-    pub identification: u16,
+    /// IPv4's identification or IPv6's flow label; the harness's own clients count it up per packet.
+    pub identification: u32,
     /// Source port, 0 without one.
     pub source_port: u16,
     /// Destination port, 0 without one.
@@ -111,6 +124,11 @@ impl PacketId {
     /// What it is sent to, apart from the address: IP protocol and destination port.
     pub fn service(&self) -> (u8, u16) {
         (self.protocol, self.destination_port)
+    }
+
+    /// Where it comes from: IP protocol, address and port.
+    pub fn sender(&self) -> (u8, IpAddr, u16) {
+        (self.protocol, self.source, self.source_port)
     }
 }
 
@@ -125,35 +143,62 @@ pub fn summarise(frame: &[u8]) -> Option<Summary> {
 }
 
 fn kind_of(packet: &SlicedPacket<'_>) -> Option<Kind> {
-    match packet.net.as_ref()? {
+    let (source, destination, protocol, identification, ttl) = match packet.net.as_ref()? {
         NetSlice::Ipv4(ip) => {
             let header = ip.header();
-            let (source_port, destination_port, sequence) = match &packet.transport {
-                Some(TransportSlice::Tcp(tcp)) => {
-                    (tcp.source_port(), tcp.destination_port(), tcp.sequence_number())
-                }
-                Some(TransportSlice::Udp(udp)) => (udp.source_port(), udp.destination_port(), 0),
-                _ => (0, 0, 0),
-            };
-            let id = PacketId {
-                source: header.source_addr(),
-                destination: header.destination_addr(),
-                protocol: header.protocol().0,
-                identification: header.identification(),
-                source_port,
-                destination_port,
-                sequence,
-            };
-            Some(Kind::Ipv4(Packet { id, ttl: header.ttl() }))
+            let (source, destination) = (header.source_addr().into(), header.destination_addr().into());
+            (source, destination, header.protocol().0, u32::from(header.identification()), header.ttl())
         }
-        NetSlice::Arp(arp) => Some(Kind::Arp(Arp {
-            operation: arp.operation().0,
-            sender: Mac(arp.sender_hw_addr().try_into().ok()?),
-            sender_ip: Ipv4Addr::from(<[u8; 4]>::try_from(arp.sender_protocol_addr()).ok()?),
-            target_ip: Ipv4Addr::from(<[u8; 4]>::try_from(arp.target_protocol_addr()).ok()?),
-        })),
-        NetSlice::Ipv6(_) => None,
+        NetSlice::Ipv6(ip) => {
+            let header = ip.header();
+            let (source, destination) = (header.source_addr().into(), header.destination_addr().into());
+            (source, destination, ip.payload().ip_number.0, header.flow_label().value(), header.hop_limit())
+        }
+        NetSlice::Arp(arp) => {
+            return Some(Kind::Arp(Arp {
+                operation: arp.operation().0,
+                sender: Mac(arp.sender_hw_addr().try_into().ok()?),
+                sender_ip: Ipv4Addr::from(<[u8; 4]>::try_from(arp.sender_protocol_addr()).ok()?),
+                target_ip: Ipv4Addr::from(<[u8; 4]>::try_from(arp.target_protocol_addr()).ok()?),
+            }));
+        }
+    };
+    let (source_port, destination_port, sequence) = match &packet.transport {
+        Some(TransportSlice::Tcp(tcp)) => (tcp.source_port(), tcp.destination_port(), tcp.sequence_number()),
+        Some(TransportSlice::Udp(udp)) => (udp.source_port(), udp.destination_port(), 0),
+        _ => (0, 0, 0),
+    };
+    let id =
+        PacketId { source, destination, protocol, identification, source_port, destination_port, sequence };
+    let whole = Packet { id, ttl };
+    let advert = match &packet.transport {
+        Some(TransportSlice::Icmpv6(message)) => neighbour_advert(message.slice()),
+        _ => None,
+    };
+    Some(match advert {
+        Some(advert) => Kind::Neighbour(whole, advert),
+        None => Kind::Ip(whole),
+    })
+}
+
+/// RFC 4861 §4.4 and §4.6.1; `None` for another message, and for one that names no hardware address.
+fn neighbour_advert(message: &[u8]) -> Option<NeighbourAdvert> {
+    const SOLICITED: u8 = 0x40;
+    if *message.first()? != 136 {
+        return None;
     }
+    let target = Ipv6Addr::from(<[u8; 16]>::try_from(message.get(8..24)?).ok()?);
+    let mut options = message.get(24..)?;
+    // Type, length in units of eight bytes, content.
+    while let [kind, length, ..] = *options {
+        let length = usize::from(length) * 8;
+        if kind == 2 && length == 8 {
+            let mac = Mac(options.get(2..8)?.try_into().ok()?);
+            return Some(NeighbourAdvert { mac, target, solicited: message[4] & SOLICITED != 0 });
+        }
+        options = options.get(length.max(8)..)?;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -211,12 +256,65 @@ pub(crate) mod tests {
         let (a, b) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
         let (from, to) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
         let packet = |ttl, id| match summarise(&udp(a, b, from, to, id, ttl)).expect("a frame").kind {
-            Kind::Ipv4(packet) => packet,
+            Kind::Ip(packet) => packet,
             other => panic!("{other:?}"),
         };
         assert_eq!(packet(64, 9).id, packet(63, 9).id);
         assert_ne!(packet(64, 9).id, packet(64, 10).id);
         assert_eq!(packet(63, 9).ttl, 63);
+    }
+
+    /// A neighbour advertisement to all nodes, with its flags.
+    pub(crate) fn advert(mac: Mac, target: Ipv6Addr, flags: u8) -> Vec<u8> {
+        let all_nodes: Ipv6Addr = "ff02::1".parse().expect("an address");
+        let message = [
+            &[136, 0, 0, 0, flags, 0, 0, 0][..],
+            &target.octets(),
+            &[14, 1, 1, 2, 3, 4, 5, 6],
+            &[2, 1],
+            &mac.0,
+        ]
+        .concat();
+        let head = [0x60, 0, 0, 0, 0, message.len() as u8, 58, 255];
+        let addresses = [target.octets(), all_nodes.octets()].concat();
+        [&[0x33, 0x33, 0, 0, 0, 1][..], &mac.0, &[0x86, 0xdd], &head, &addresses, &message].concat()
+    }
+
+    #[test]
+    fn an_ipv6_announcement_is_told_from_an_answer() {
+        let (mac, target) = (Mac([2, 0, 0, 0, 0, 1]), "fd00::9".parse().expect("an address"));
+        for (flags, solicited) in [(0x20, false), (0x60, true)] {
+            let kind = summarise(&advert(mac, target, flags)).expect("a frame").kind;
+            let Kind::Neighbour(packet, seen) = kind else { panic!("{kind:?}") };
+            assert_eq!(seen, NeighbourAdvert { mac, target, solicited });
+            assert_eq!((packet.id.protocol, packet.ttl), (58, 255));
+        }
+    }
+
+    #[test]
+    fn an_ipv6_packet_is_told_by_its_flow_label() {
+        let (mac, ip) = (Mac([2, 0, 0, 0, 0, 1]), |last: u16| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        let frame = |label: u32, hop_limit| {
+            let header = etherparse::Ipv6Header {
+                flow_label: etherparse::Ipv6FlowLabel::try_new(label).expect("20 bits"),
+                hop_limit,
+                source: ip(1).octets(),
+                destination: ip(2).octets(),
+                next_header: etherparse::ip_number::UDP,
+                ..Default::default()
+            };
+            let ip = etherparse::IpHeaders::Ipv6(header, Default::default());
+            let builder = etherparse::PacketBuilder::ethernet2(mac.0, mac.0).ip(ip).udp(4000, 4001);
+            let mut frame = Vec::with_capacity(builder.size(2));
+            builder.write(&mut frame, b"hi").expect("a vector takes every byte");
+            match summarise(&frame).expect("a frame").kind {
+                Kind::Ip(packet) => packet,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(frame(0xf_fff0, 64).id, frame(0xf_fff0, 63).id);
+        assert_ne!(frame(0xf_fff0, 64).id, frame(0xf_fff1, 64).id);
+        assert_eq!((frame(1, 63).ttl, frame(1, 63).id.service()), (63, (17, 4001)));
     }
 
     #[test]

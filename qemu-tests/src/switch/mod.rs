@@ -14,7 +14,7 @@ pub mod frame;
 pub mod pcap;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use halcyon_core::moment::Moment;
@@ -64,9 +64,9 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flow {
     /// Source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Destination address.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// IP protocol number.
     pub protocol: u8,
 }
@@ -88,7 +88,7 @@ pub struct Switch {
     pub faults: Faults,
     /// How often packets passed between boxes.
     pub crossings: Crossings,
-    /// Who claims which address by ARP.
+    /// Who claims which address by ARP or by neighbour advertisements.
     pub claims: Claims,
     /// The VRRP advertisements seen.
     pub adverts: Adverts,
@@ -175,8 +175,8 @@ impl Switch {
             return None;
         }
         let delay = self.faults.judge(summary, from, to)?;
-        if let Kind::Ipv4(packet) = &summary.kind {
-            self.crossings.passed(packet, self.ports[from.0].role, self.ports[to.0].role);
+        if let Kind::Ip(packet) = &summary.kind {
+            self.crossings.passed(packet, sender.segment, sender.role, receiver.role);
         }
         Some(Delivery { to, at: now + delay, frame: Arc::clone(frame) })
     }
@@ -184,7 +184,8 @@ impl Switch {
     fn note(&mut self, summary: &Summary, frame: &[u8], from: PortId, now: Moment) {
         match &summary.kind {
             Kind::Arp(arp) => self.claims.saw(arp, from, now),
-            Kind::Ipv4(packet) => {
+            Kind::Neighbour(_, advert) => self.claims.advertised(advert, from, now),
+            Kind::Ip(packet) => {
                 self.crossings.sent(packet, self.ports[from.0].role);
                 if packet.id.protocol == PROTOCOL_VRRP {
                     self.adverts.saw(summary, packet, frame, from, now);
@@ -205,6 +206,7 @@ impl Switch {
 mod tests {
     use super::frame::tests::{arp, udp};
     use super::*;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     const IP: [Ipv4Addr; 3] =
@@ -272,7 +274,8 @@ mod tests {
         assert_eq!(go(&mut switch, arp(1, mac(1), IP[1], IP[1]), back_b), [back_a]);
         assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client), [a]);
         assert_eq!(go(&mut switch, udp(mac(11), mac(1), IP[0], IP[1], 1, 63), back_a), [back_b]);
-        assert_eq!(switch.crossings.summary().most, 1, "it crossed on the other segment");
+        let summary = switch.crossings.summary();
+        assert_eq!((summary.most, summary.frames, summary.frames_back), (1, 1, 1));
         switch.set_power(Segment::Back, false);
         assert!(go(&mut switch, arp(1, mac(11), IP[1], IP[2]), back_a).is_empty());
         assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 2, 64), client), [a]);

@@ -1,7 +1,7 @@
 //! A pair from its provisioning volume to a service that survives the loss and the return of its master.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,11 +19,17 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "serving::as_documented", machines: 2, tell: as_documented },
     Case { name: "serving::v3_100ms", machines: 2, tell: |story| life(story, v3(100)) },
     Case { name: "serving::v3_10ms", machines: 2, tell: |story| life(story, v3(10)) },
+    Case { name: "serving::ipv6", machines: 2, tell: |story| life(story, ipv6()) },
     Case { name: "serving::v2_1s", machines: 2, tell: |story| life(story, v2()) },
 ];
 
 fn v3(millis: u64) -> Wording {
     Wording { interval: Duration::from_millis(millis), ..Wording::default() }
+}
+
+/// An IPv6 virtual address. Advertisements as seldom as a busy host needs to make no false alarm.
+fn ipv6() -> Wording {
+    Wording { ipv6: true, interval: Duration::from_millis(250), ..Wording::default() }
 }
 
 fn v2() -> Wording {
@@ -58,7 +64,7 @@ fn as_documented(story: &mut Story) -> Result<()> {
         story.step("both serve, and no packet crosses twice", |story| balanced(story, pair))?;
         story.step("a source stays with its server", |_| {
             let outcomes = pair.requests(200);
-            let mut servers: BTreeMap<Ipv4Addr, BTreeSet<String>> = BTreeMap::new();
+            let mut servers: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
             for outcome in outcomes {
                 servers.entry(outcome.source).or_default().extend(outcome.result.ok());
             }

@@ -151,7 +151,7 @@ mod tests {
         let at = |millis| Moment::from_boot(Duration::from_millis(millis));
         let outcome = |name: &str| Outcome {
             ticket: 0,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: Ipv4Addr::UNSPECIFIED.into(),
             began: at(9_000),
             took: Duration::from_millis(3),
             result: Ok(name.into()),

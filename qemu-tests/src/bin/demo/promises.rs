@@ -132,7 +132,7 @@ mod tests {
     fn judge(failed_at: Option<u64>, crossings: u32) -> Promises {
         let outcome = |began| Outcome {
             ticket: 0,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: Ipv4Addr::UNSPECIFIED.into(),
             began: at(began),
             took: Duration::from_millis(2),
             result: if failed_at == Some(began) { Err(Failure::Reset) } else { Ok("mira".into()) },
