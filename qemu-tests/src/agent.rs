@@ -15,6 +15,9 @@ use crate::switch::frame::Mac;
 /// Asked again after this: the box may have been booting, or its queue full.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
+/// Small programs for the box, of a test image: none of them is in a real one.
+pub const BUSYBOX: &str = "/opt/test/busybox";
+
 /// Bytes of text that fit into one request, whatever has to be escaped in them.
 const PIECE: usize = 600;
 
@@ -86,7 +89,7 @@ impl Agent {
         while !rest.is_empty() {
             let end = (0..=PIECE.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
             let (piece, behind) = rest.split_at(end);
-            self.run(&["/opt/test/busybox", "sh", "-c", &format!("cat >>{path}")], piece)?;
+            self.shell(&format!("cat >>{path}"), piece)?;
             rest = behind;
         }
         Ok(())
@@ -101,6 +104,11 @@ impl Agent {
     pub fn run(&self, words: &[&str], input: &str) -> Result<String> {
         let words = words.iter().map(ToString::to_string).collect();
         self.ask(&Request::Run { words, input: input.into() }, Duration::from_secs(20))
+    }
+
+    /// Has a shell on the box carry out a script, and returns its output.
+    pub fn shell(&self, script: &str, input: &str) -> Result<String> {
+        self.run(&[BUSYBOX, "sh", "-c", script], input)
     }
 
     /// Everything there is to know of a process on the box.

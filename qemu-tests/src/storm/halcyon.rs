@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, BUSYBOX};
 use crate::pair::Pair;
 use crate::vm::report::Reported;
 
-const BUSYBOX: &str = "/opt/test/busybox";
 const APPLICATION: &str = "/opt/nameplate/nameplate";
 const SIGKILL: i32 = 9;
 
@@ -57,7 +56,7 @@ pub(super) fn restore_application(agent: &Agent) -> Result<()> {
 }
 
 /// The process that runs a unit, as last reported.
-fn process(pair: &mut Pair, which: usize, unit: &str) -> Result<i32> {
+pub(super) fn process(pair: &mut Pair, which: usize, unit: &str) -> Result<i32> {
     let events = pair.boxes[which].machine()?.report.events();
     let started = events.iter().rev().find(|event| event.is_unit(unit, "started"));
     let process = started.and_then(|event| event.number("pid"));

@@ -39,5 +39,5 @@ pub(super) fn restore_application(agent: &Agent) -> Result<()> {
 }
 
 fn shell(agent: &Agent, line: &str) -> Result<()> {
-    agent.run(&["/bin/busybox", "sh", "-c", line], "").map(drop)
+    agent.shell(line, "").map(drop)
 }

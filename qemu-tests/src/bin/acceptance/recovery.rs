@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, BUSYBOX};
 use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::client::talk::{Ask, Request};
 use halcyon_qemu_tests::pair::Pair;
@@ -106,8 +106,7 @@ fn dies(story: &mut Story, pair: &mut Pair, agent: &Agent, unit: &str) -> Result
 /// The virtual services and the virtual address, without counters.
 fn kernel(agent: &Agent, pair: &Pair) -> Result<String> {
     let services = tables::saved(agent)?;
-    let addresses =
-        agent.run(&["/opt/test/busybox", "ip", "-4", "addr", "show", "dev", &pair.cluster.link], "")?;
+    let addresses = agent.run(&[BUSYBOX, "ip", "-4", "addr", "show", "dev", &pair.cluster.link], "")?;
     let addresses: Vec<_> = addresses.lines().filter(|line| line.trim_start().starts_with("inet ")).collect();
     Ok(format!("{services}{}", addresses.join("\n")))
 }
@@ -147,15 +146,14 @@ fn drift(story: &mut Story) -> Result<()> {
         })?;
         story.step("an idle reconcile writes nothing", |story| idle(story, pair))?;
         let vip = format!("{}/{}", pair.cluster.vip, pair.cluster.prefix);
-        let busybox = "/opt/test/busybox";
         let service = format!("{}:{}", pair.cluster.vip, pair.cluster.port);
         let server = format!("{}:{}", pair.cluster.members[0].address, pair.cluster.port);
-        let addresses = [busybox, "ip", "-4", "addr", "show", "dev", &link];
+        let addresses = [BUSYBOX, "ip", "-4", "addr", "show", "dev", &link];
         drifts(
             story,
             &agent,
             "the virtual address",
-            &[busybox, "ip", "addr", "del", &vip, "dev", &link],
+            &[BUSYBOX, "ip", "addr", "del", &vip, "dev", &link],
             &addresses,
         )?;
         drifts(
@@ -175,8 +173,8 @@ fn drift(story: &mut Story) -> Result<()> {
             story,
             &agent,
             "a sysctl",
-            &[busybox, "sh", "-c", &format!("echo 0 > {key}")],
-            &[busybox, "cat", key],
+            &[BUSYBOX, "sh", "-c", &format!("echo 0 > {key}")],
+            &[BUSYBOX, "cat", key],
         )?;
         story.step("it serves as before, and every repair is in the log", |_| {
             let tally = Tally::of(&pair.requests(40));
