@@ -4,7 +4,8 @@
 //! (the thread that owns both) → `vm` (machines: QMP, consoles, report tty) → `draw` (addresses and names from a seed)
 //! → `wording` (the document) → `pair` (two boxes set up to serve). The tests themselves are in `bin/acceptance`.
 //!
-//! Shares nothing with the product but the clock type: what it judges, it decodes itself.
+//! Shares nothing with the product but the clock type: what it judges, it decodes itself. The one exception is the
+//! product's storm checker, which `storm::agreement` holds against the frames on the switch.
 
 pub mod agent;
 pub mod client;

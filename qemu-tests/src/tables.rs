@@ -21,15 +21,22 @@ pub fn saved(agent: &Agent) -> Result<String> {
 /// Waits until exactly these members can be given what is sent to each of `services`.
 pub fn wait_servers(agent: &Agent, cluster: &Cluster, services: &[Service], members: &[usize]) -> Result<()> {
     let wanted: BTreeSet<usize> = members.iter().copied().collect();
+    let names: Vec<_> = wanted.iter().map(|which| cluster.members[*which].name.as_str()).collect();
+    wait_for(agent, &format!("the servers {}", names.join(" and ")), |table| {
+        services.iter().all(|service| usable(table, cluster, service) == wanted)
+    })
+}
+
+/// Waits until the table, as [`saved`] has it, is as it should be; `what` says how, for the complaint.
+pub fn wait_for(agent: &Agent, what: &str, holds: impl Fn(&str) -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let table = saved(agent)?;
-        if services.iter().all(|service| usable(&table, cluster, service) == wanted) {
+        if holds(&table) {
             return Ok(());
         }
         if Instant::now() > deadline {
-            let names: Vec<_> = wanted.iter().map(|which| cluster.members[*which].name.as_str()).collect();
-            bail!("waiting for the servers {} in the table:\n{table}", names.join(" and "));
+            bail!("waiting for {what} in the table:\n{table}");
         }
         std::thread::sleep(Duration::from_millis(200));
     }

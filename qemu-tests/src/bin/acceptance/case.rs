@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::seed::{Seed, VARIABLE};
-use halcyon_qemu_tests::wording::Wording;
+use halcyon_qemu_tests::storm::site::{Make, Site};
+use halcyon_qemu_tests::wording::{Strategy, Wording};
 
 /// A case: one story, told in steps that each count as a test.
 pub(crate) struct Case {
@@ -62,14 +63,35 @@ impl Story {
     ) -> Result<()> {
         let mut pair = Pair::new(&self.seed, wording, &self.logs)?;
         let result = tell(self, &mut pair);
+        self.keep_capture(&pair, &result);
+        result
+    }
+
+    /// The same for two boxes of a make with four services.
+    pub(crate) fn with_site(
+        &mut self,
+        make: Make,
+        strategy: Strategy,
+        tell: impl FnOnce(&mut Self, &mut Site) -> Result<()>,
+    ) -> Result<()> {
+        let wording = Wording { strategy, ..make.wording(SITE_INTERVAL) };
+        let mut site = Site::new(&self.seed, make, 2, wording, &self.logs)?;
+        let result = tell(self, &mut site);
+        self.keep_capture(&site.pair, &result);
+        result
+    }
+
+    fn keep_capture(&self, pair: &Pair, result: &Result<()>) {
         if result.is_err()
             && let Err(error) = pair.keep_capture()
         {
             println!("      {}: no capture: {error:#}", self.name);
         }
-        result
     }
 }
+
+/// Between advertisements of a site: a busy host makes no false alarm, and nobody waits long.
+pub(crate) const SITE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Fails with a sentence unless `holds`.
 pub(crate) fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Result<()> {

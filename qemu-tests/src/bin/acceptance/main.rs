@@ -10,6 +10,7 @@ mod interop;
 mod recovery;
 mod serving;
 mod storm;
+mod strategies;
 mod units;
 mod volumes;
 
@@ -24,6 +25,7 @@ const CASES: &[&[Case]] = &[
     faults::CASES,
     recovery::CASES,
     storm::CASES,
+    strategies::CASES,
     boots::CASES,
     units::CASES,
     volumes::CASES,

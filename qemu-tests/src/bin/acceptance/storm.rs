@@ -1,29 +1,28 @@
 //! The walk through every state in which co-located boxes are known to bounce packets, and the proof that the harness
 //! would see it.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
+use halcyon_qemu_tests::storm::agreement::Agreement;
+use halcyon_qemu_tests::storm::figures::{Figures, Promise};
 use halcyon_qemu_tests::storm::quartet::{self, COLUMNS};
-use halcyon_qemu_tests::storm::site::{Make, Manner, Site};
+use halcyon_qemu_tests::storm::site::{Make, Manner};
 use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
+use halcyon_qemu_tests::wording::{Service, Strategy, Wording};
 
-use crate::case::{Case, Story, ensure};
+use crate::case::{Case, SITE_INTERVAL, Story, ensure};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
     Case { name: "storm::weights", machines: 2, tell: weights },
     Case { name: "storm::naive", machines: 2, tell: naive },
+    Case { name: "storm::agrees", machines: 2, tell: agrees },
 ];
-
-/// Between advertisements: a busy host makes no false alarm, and nobody waits long.
-const INTERVAL: Duration = Duration::from_millis(250);
 
 /// One leg of the walk.
 type Leg<'a> = fn(&mut Walk<'a>) -> Result<()>;
 
 fn weights(story: &mut Story) -> Result<()> {
-    with_site(story, Make::Halcyon, |story, site| {
+    story.with_site(Make::Halcyon, Strategy::Weights, |story, site| {
         story.step("boots", |_| site.boot())?;
         let seed = story.seed.clone();
         let mut found = Vec::new();
@@ -47,13 +46,7 @@ fn weights(story: &mut Story) -> Result<()> {
 fn judge(story: &mut Story, found: Found) -> Result<()> {
     match found {
         Found::State(state, cells) => story.step(state.name(), |story| {
-            for (cell, column) in cells.iter().zip(COLUMNS) {
-                let promise = state.promise(2, true, quartet::is_sticky(column));
-                story.note(format!("{column} {cell}"));
-                let broken = promise.broken(cell);
-                ensure(broken.is_empty(), || format!("{column}: {}", broken.join("; ")))?;
-            }
-            Ok(())
+            kept(story, &cells, |column| state.promise(2, true, quartet::is_sticky(column)))
         }),
         Found::Open(occasion, alive) => {
             story.step(&format!("open connections {}", occasion.name()), |story| {
@@ -64,9 +57,19 @@ fn judge(story: &mut Story, found: Found) -> Result<()> {
     }
 }
 
+/// What was promised of each service, by its column, was kept.
+pub(crate) fn kept(story: &mut Story, cells: &[Figures], promise: impl Fn(&str) -> Promise) -> Result<()> {
+    for (cell, column) in cells.iter().zip(COLUMNS) {
+        story.note(format!("{column} {cell}"));
+        let broken = promise(column).broken(cell);
+        ensure(broken.is_empty(), || format!("{column}: {}", broken.join("; ")))?;
+    }
+    Ok(())
+}
+
 /// Two boxes by keepalived's documentation bounce packets until their time to live is over.
 fn naive(story: &mut Story) -> Result<()> {
-    with_site(story, Make::Naive, |story, site| {
+    story.with_site(Make::Naive, Strategy::Weights, |story, site| {
         story.step("boots", |_| site.boot())?;
         for ttl in [64, 255] {
             story.step(&format!("a packet sent with TTL {ttl} circles to its end"), |story| {
@@ -83,16 +86,28 @@ fn naive(story: &mut Story) -> Result<()> {
     })
 }
 
-/// Tells the story of a site, and keeps the capture when it fails.
-fn with_site(
-    story: &mut Story,
-    make: Make,
-    tell: impl FnOnce(&mut Story, &mut Site) -> Result<()>,
-) -> Result<()> {
-    let mut site = Site::new(&story.seed, make, 2, make.wording(INTERVAL), &story.logs)?;
-    let result = tell(story, &mut site);
-    if result.is_err() {
-        site.pair.keep_capture().context("keeping the capture")?;
-    }
-    result
+/// What the storm checker foresees is what the switch counts, with the whole guard and without parts of it.
+fn agrees(story: &mut Story) -> Result<()> {
+    let strategies =
+        [(7, Strategy::SecondNic { fallback: "lan" }), (7, Strategy::Weights), (6, Strategy::STANDBY)];
+    let datagrams = Service { name: "datagrams".into(), udp: true, port: 9_999, persistence: None };
+    let quick = Make::Halcyon.wording(SITE_INTERVAL);
+    let wording = Wording { strategy: strategies[0].1, services: vec![datagrams], ..quick };
+    story.with_pair(wording, |story, pair| {
+        story.step("boots", |_| pair.boot())?;
+        let seed = story.seed.clone();
+        let mut agreement = Agreement::new(pair, &seed)?;
+        for (count, strategy) in strategies {
+            story.step(&format!("{count} states of {}", strategy.name()), |story| {
+                agreement.enforce(strategy)?;
+                agreement.states(count)?;
+                story.note(agreement.found.to_string());
+                Ok(())
+            })?;
+        }
+        story.step("loops were among it, and stale entries", |_| {
+            let found = &agreement.found;
+            ensure(found.looped > 0 && found.most > 2 && found.stale > 0, || found.to_string())
+        })
+    })
 }
