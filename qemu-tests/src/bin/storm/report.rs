@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
+use halcyon_qemu_tests::storm::cost::Cost;
 use halcyon_qemu_tests::storm::figures::Figures;
 use halcyon_qemu_tests::storm::held::Alive;
 use halcyon_qemu_tests::storm::quartet::{self, COLUMNS};
@@ -17,6 +18,7 @@ pub(crate) struct Report {
     seed: u64,
     rows: Vec<Row>,
     open: Vec<Open>,
+    cost: Option<Cost>,
     broken: Vec<String>,
     #[serde(skip)]
     began: Instant,
@@ -42,12 +44,13 @@ struct Open {
 
 impl Report {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, rows: Vec::new(), open: Vec::new(), broken: Vec::new(), began: Instant::now() }
+        let (rows, open, broken) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seed, rows, open, cost: None, broken, began: Instant::now() }
     }
 
     /// A set-up is about to be measured.
-    pub(crate) fn begin(&self, setup: &Setup) {
-        println!("{:>4} s  {}: {} boxes boot", self.began.elapsed().as_secs(), setup.name, setup.size);
+    pub(crate) fn begin(&self, name: &str, size: usize) {
+        println!("{:>4} s  {name}: {size} boxes boot", self.began.elapsed().as_secs());
     }
 
     /// Takes and prints what a walk found, and judges it.
@@ -96,8 +99,16 @@ impl Report {
     }
 
     /// A walk came to an early end.
-    pub(crate) fn broke_off(&mut self, setup: &Setup, why: &str) {
-        self.complain([format!("{}: {why}", setup.name)]);
+    pub(crate) fn broke_off(&mut self, name: &str, why: &str) {
+        self.complain([format!("{name}: {why}")]);
+    }
+
+    /// Takes what the guard costs, and judges it.
+    pub(crate) fn costs(&mut self, cost: Cost) {
+        if !cost.is_kept() {
+            self.complain([format!("the guard costs {:.1} % processor time", 100.0 * cost.share())]);
+        }
+        self.cost = Some(cost);
     }
 
     fn complain(&mut self, complaints: impl IntoIterator<Item = String>) {
@@ -109,7 +120,7 @@ impl Report {
 
     /// True when nothing was broken.
     pub(crate) fn kept(&self) -> bool {
-        self.broken.is_empty() && !self.rows.is_empty()
+        self.broken.is_empty() && (self.cost.is_some() || !self.rows.is_empty())
     }
 
     /// The whole of it.
@@ -164,6 +175,9 @@ impl fmt::Display for Report {
             writeln!(f, "{:<50} {:<11} {answered}", open.occasion.name(), open.setup)?;
         }
         writeln!(f)?;
+        if let Some(cost) = &self.cost {
+            writeln!(f, "{cost}")?;
+        }
         match self.broken.len() {
             0 => writeln!(f, "every promise was kept"),
             count => {

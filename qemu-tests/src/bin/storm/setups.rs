@@ -4,10 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::seed::Seed;
+use halcyon_qemu_tests::storm::cost::{self, Cost};
 use halcyon_qemu_tests::storm::site::{Make, Site};
 use halcyon_qemu_tests::storm::walk::{ASKED, Found, Walk};
 use halcyon_qemu_tests::wording::{Strategy, Wording};
+
+/// Advertisements four times a second: a busy host makes no false alarm, and nobody waits long.
+const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Boxes of one make with one strategy.
 pub(crate) struct Setup {
@@ -41,6 +46,20 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "naive", make: Make::Naive, judged: false, ..WEIGHTS },
 ];
 
+/// As the command line calls what the guard costs.
+pub(crate) const COST: &str = "cost";
+
+/// Requests in a round of measuring that cost, and rounds each way.
+const ROUND: usize = 1_500;
+const ROUNDS: usize = 9;
+
+/// Boots a pair and measures what the guard's rules cost its director.
+pub(crate) fn cost(seed: &Seed, logs: &Path) -> Result<Cost> {
+    let mut pair = Pair::new(seed, Make::Halcyon.wording(INTERVAL), logs)?;
+    pair.boot().context("booting")?;
+    cost::measure(&mut pair, ROUNDS, ROUND)
+}
+
 impl Setup {
     /// Boots the boxes and walks them through the states.
     pub(crate) fn measure(&self, seed: &Seed, logs: &Path, tell: &mut dyn FnMut(Found)) -> Result<()> {
@@ -51,8 +70,7 @@ impl Setup {
         result
     }
 
-    /// Advertisements four times a second: a busy host makes no false alarm, and nobody waits long.
     fn wording(&self) -> Wording {
-        Wording { strategy: self.strategy, ..self.make.wording(Duration::from_millis(250)) }
+        Wording { strategy: self.strategy, ..self.make.wording(INTERVAL) }
     }
 }
