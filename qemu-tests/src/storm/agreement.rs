@@ -15,11 +15,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use halcyon_core::config::types::LinkName;
 use halcyon_core::config::{Config, Protocol};
-use halcyon_core::plan::FORWARDED;
-use halcyon_core::plan::state::Virtual;
-use halcyon_core::plan::storm::{Cluster, End, Entry, Packet, Segment, Sender, Station, Walk, Wire, walk};
+use halcyon_core::plan::storm::{
+    Cluster, End, Entry, Packet, Segment, Sender, Station, Step, Walk, Wire, walk,
+};
 
-use super::drawn::{self, Drawn, Part, config, planned};
+use super::drawn::{self, Drawn, config, planned};
 use super::{halcyon, loading};
 use crate::agent::Agent;
 use crate::client::talk::{Ask, Outcome, Request};
@@ -143,12 +143,9 @@ impl<'a> Agreement<'a> {
         for which in [0, 1] {
             let Drawn { master, sees, without, there } = &drawn[which];
             let mut kernel = planned(self.pair, &self.config, which, *master, *sees)?;
-            let chains: Vec<&str> = without.iter().filter_map(|part| part.chain()).collect();
+            let chains: Vec<&str> = without.iter().map(|part| part.chain()).collect();
             for chain in kernel.rules.chains.iter_mut().filter(|chain| chains.contains(&chain.name)) {
                 chain.rules.clear();
-            }
-            if without.contains(&Part::Table) {
-                kernel.services.remove(&Virtual::Mark { mark: FORWARDED, ipv6: false });
             }
             let station = &mut self.model.stations[which];
             loading::load(&self.agents[which], &self.pair.cluster, &station.kernel, &kernel, &chains)?;
@@ -278,7 +275,11 @@ impl<'a> Agreement<'a> {
         self.found.packets += 1;
         self.found.looped += usize::from(crossings > 1);
         self.found.most = self.found.most.max(crossings);
-        self.found.stale += usize::from(!taken.remembered.is_empty());
+        let old = |step: &Step| match step {
+            Step::Follows { at, .. } => self.model.stations[*at].entries.contains_key(&conversation),
+            _ => false,
+        };
+        self.found.stale += usize::from(taken.steps.iter().any(old));
         self.found.unserved += usize::from(server.is_none());
         for (which, entry) in &taken.entries {
             self.model.stations[*which].entries.insert(conversation, *entry);

@@ -15,7 +15,7 @@ use crate::client::load::Tally;
 use crate::pair::Pair;
 
 /// The base chains of the guard. What they lead to is of no effect without them.
-const GUARD: [&str; 2] = ["origin", "output"];
+const GUARD: [&str; 3] = ["origin", "delivered", "output"];
 
 /// The most that the guard may cost: 3 %.
 const MOST: f64 = 0.03;

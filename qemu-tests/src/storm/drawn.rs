@@ -14,23 +14,20 @@ use crate::seed::Seed;
 /// Parts of the guard that can be missing on a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// What a fellow forwarded gets no mark.
+    /// What a fellow forwarded goes to IPVS like anything else.
     Origin,
-    /// The service of that mark is missing.
-    Table,
     /// What came from a fellow may leave again.
     LastWord,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Origin, Self::Table, Self::LastWord];
+    const ALL: [Self; 2] = [Self::Origin, Self::LastWord];
 
-    /// The base chain that holds it, if it is one of rules.
-    pub(super) fn chain(self) -> Option<&'static str> {
+    /// The base chain that holds it.
+    pub(super) fn chain(self) -> &'static str {
         match self {
-            Self::Origin => Some("origin"),
-            Self::LastWord => Some("output"),
-            Self::Table => None,
+            Self::Origin => "origin",
+            Self::LastWord => "output",
         }
     }
 }
