@@ -276,20 +276,21 @@ fn a_leaving_box_refuses_its_fellows_checks_and_serves_on() {
     assert_eq!(after.state.services, before.state.services);
 }
 
-/// The example with its virtual router, service and members in IPv6, the members in IPv4, too.
-fn ipv6_pair() -> Config {
-    let document = PAIR
-        .replace("[\"192.168.0.236/24\"]", "[\"192.168.0.236/24\", \"fd00::236/64\"]")
-        .replace("[\"192.168.0.238/24\"]", "[\"192.168.0.238/24\", \"fd00::238/64\"]")
-        .replace("gateway = \"192.168.0.1\"", "gateway = [\"192.168.0.1\", \"fe80::1\"]")
-        .replace("[\"192.168.0.239/24\"]", "[\"fd00::239/64\"]")
-        .replace("address = \"192.168.0.239\"", "address = \"fd00::239\"");
+/// The example with its virtual router and service in IPv6, and members and gateway as each of `beside` has it.
+fn ipv6_pair(beside: [(&str, &str); 3]) -> Config {
+    let ipv6 = [("[\"192.168.0.239/24\"]", "[\"fd00::239/64\"]"), ("\"192.168.0.239\"", "\"fd00::239\"")];
+    let replaced = |text: String, (written, here): (&str, &str)| text.replace(written, here);
+    let document = ipv6.into_iter().chain(beside).fold(PAIR.to_owned(), replaced);
     check(&document).expect("IPv6 is as good")
 }
 
 #[test]
 fn a_service_over_ipv6_is_planned_as_one_over_ipv4() {
-    let config = ipv6_pair();
+    let config = ipv6_pair([
+        ("\"192.168.0.236/24\"", "\"192.168.0.236/24\", \"fd00::236/64\""),
+        ("\"192.168.0.238/24\"", "\"192.168.0.238/24\", \"fd00::238/64\""),
+        ("gateway = \"192.168.0.1\"", "gateway = [\"192.168.0.1\", \"fe80::1\"]"),
+    ]);
     let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Master));
     let state = plan.state;
     let service = Virtual::Address { protocol: Protocol::Tcp, address: ip("fd00::239"), port: 8898 };
@@ -311,13 +312,11 @@ fn a_service_over_ipv6_is_planned_as_one_over_ipv4() {
 
 #[test]
 fn directors_without_an_ipv4_address_do_without_synchronisation() {
-    let document = PAIR
-        .replace("192.168.0.236/24", "fd00::236/64")
-        .replace("192.168.0.238/24", "fd00::238/64")
-        .replace("gateway = \"192.168.0.1\"", "gateway = \"fd00::1\"")
-        .replace("[\"192.168.0.239/24\"]", "[\"fd00::239/64\"]")
-        .replace("address = \"192.168.0.239\"", "address = \"fd00::239\"");
-    let config = check(&document).expect("IPv6 alone is enough");
+    let config = ipv6_pair([
+        ("192.168.0.236/24", "fd00::236/64"),
+        ("192.168.0.238/24", "fd00::238/64"),
+        ("gateway = \"192.168.0.1\"", "gateway = \"fd00::1\""),
+    ]);
     let plan = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup));
     assert!(plan.state.sync.is_empty());
     assert!(plan.reasons.iter().any(|reason| reason.item == "no synchronisation on lan"));
