@@ -9,7 +9,9 @@
 //!   to the virtual one behind IPVS. Under that address there is neither an entry nor a service, so no memory of this
 //!   box, old, synchronised or of another document, has a say in what another box has decided. It costs two rules
 //!   without state; an application bound to the virtual address alone never learns of it. (Destination NAT would cost
-//!   connection tracking; `meta pkttype set other` gets past IPVS, too, but TCP takes no such packet.)
+//!   connection tracking; `meta pkttype set other` gets past IPVS, too, but TCP takes no such packet.) Routing looks
+//!   for a connected socket under the address that stands there meanwhile (`tcp_v4_early_demux`), and finds none of
+//!   another connection: the input filter lets nobody but fellow directors connect to a service's port there.
 //! - **the last word**, on output: what came from a fellow director never leaves for a virtual address again, be it of a
 //!   service that this box does not serve. IPVS hands what it forwards to the output hook with the header of the frame
 //!   that brought it (`ip_vs_dr_xmit`), so the source MAC still tells there.

@@ -58,8 +58,8 @@ pub enum Policy {
     Drop,
 }
 
-/// One rule: when every condition holds, it counts, marks, writes, and gives its verdict, if it has one. A map of marks without
-/// an entry for the packet ends the rule before its verdict.
+/// One rule: when every condition holds, it counts, marks, writes, and gives its verdict, if it has one. A map of marks
+/// without an entry for the packet ends the rule before its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// All must hold; none: always.

@@ -110,8 +110,8 @@ impl Op {
         }
     }
 
-    /// Whether others wait for the operation: it is part of the guard that what draws traffic here needs. The marks that
-    /// tell whose an open connection is are not: without them one is reset, and nothing loops.
+    /// Whether others wait for the operation: it is part of what keeps packets here that belong here. The marks that tell
+    /// of another box's connections are not: without them one is reset, and nothing loops.
     pub fn guards(&self) -> bool {
         match self {
             Self::SetRules(_) => true,
