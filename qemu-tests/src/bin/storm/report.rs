@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use halcyon_qemu_tests::storm::cost::Cost;
+use halcyon_qemu_tests::storm::cost::{Cost, Verdict};
 use halcyon_qemu_tests::storm::figures::Figures;
 use halcyon_qemu_tests::storm::held::Alive;
 use halcyon_qemu_tests::storm::quartet::{self, COLUMNS};
@@ -105,7 +105,7 @@ impl Report {
 
     /// Takes what the guard costs, and judges it.
     pub(crate) fn costs(&mut self, cost: Cost) {
-        if !cost.is_kept() {
+        if cost.verdict() == Verdict::Broken {
             self.complain([format!("the guard costs {:.1} % processor time", 100.0 * cost.share())]);
         }
         self.cost = Some(cost);

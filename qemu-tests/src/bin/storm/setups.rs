@@ -50,8 +50,8 @@ pub(crate) const SETUPS: &[Setup] = &[
 pub(crate) const COST: &str = "cost";
 
 /// Requests in a round of measuring that cost, and rounds each way.
-const ROUND: usize = 1_500;
-const ROUNDS: usize = 9;
+const ROUND: usize = 500;
+const ROUNDS: usize = 31;
 
 /// Boots a pair and measures what the guard's rules cost its director.
 pub(crate) fn cost(seed: &Seed, logs: &Path) -> Result<Cost> {
