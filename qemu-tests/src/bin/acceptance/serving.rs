@@ -27,9 +27,9 @@ fn v3(millis: u64) -> Wording {
     Wording { interval: Duration::from_millis(millis), ..Wording::default() }
 }
 
-/// An IPv6 virtual address. Advertisements as seldom as a busy host needs to make no false alarm.
+/// An IPv6 virtual address. Short intervals are the other cases' subject.
 fn ipv6() -> Wording {
-    Wording { ipv6: true, interval: Duration::from_millis(250), ..Wording::default() }
+    Wording { ipv6: true, interval: Duration::from_secs(1), ..Wording::default() }
 }
 
 fn v2() -> Wording {
