@@ -13,7 +13,7 @@ mod tests;
 
 pub use event::{Action, Carrier, Event};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub struct Node {
     prober: Option<Prober>,
     /// Who was last said to answer them.
     answering: BTreeSet<IpAddr>,
-    actions: Vec<Action>,
+    actions: VecDeque<Action>,
     seed: u64,
 }
 
@@ -64,7 +64,7 @@ impl Node {
             known_macs: BTreeMap::new(),
             prober: None,
             answering: BTreeSet::new(),
-            actions: Vec::new(),
+            actions: VecDeque::new(),
             seed,
         }
     }
@@ -167,7 +167,7 @@ impl Node {
 
     /// What to do next; `None`: nothing until the next event or [`Node::poll_timeout`].
     pub fn poll_action(&mut self) -> Option<Action> {
-        (!self.actions.is_empty()).then(|| self.actions.remove(0))
+        self.actions.pop_front()
     }
 
     /// When the node wants an [`Event::Timeout`].
@@ -250,7 +250,7 @@ impl Node {
                     plan::reached_at(&self.config, me, server, self.view.forward_down).or(server.forward)
                 });
                 let port = service.check.as_ref().and_then(|c| c.port).unwrap_or(server.port);
-                self.actions.push(Action::Check {
+                self.actions.push_back(Action::Check {
                     server: key.clone(),
                     number: probe.number,
                     target: SocketAddr::new(way.unwrap_or(server.address), port),
@@ -261,7 +261,7 @@ impl Node {
             let to = checker.health();
             if from != to {
                 let why = checker.why().to_owned();
-                self.actions.push(Action::HealthChanged { server: key.clone(), from, to, why });
+                self.actions.push_back(Action::HealthChanged { server: key.clone(), from, to, why });
             }
             health.insert(key.clone(), to);
         }

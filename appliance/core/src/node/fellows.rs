@@ -63,7 +63,7 @@ impl Node {
         let mut answering = BTreeSet::new();
         if let Some(prober) = &mut self.prober {
             while let Some(echo) = prober.poll_action(now) {
-                self.actions.push(Action::Echo(echo));
+                self.actions.push_back(Action::Echo(echo));
             }
             answering = prober.answering();
         }
@@ -76,7 +76,7 @@ impl Node {
         answering.extend(link_locals);
         if answering != self.answering {
             self.answering.clone_from(&answering);
-            self.actions.push(Action::Answering(answering));
+            self.actions.push_back(Action::Answering(answering));
         }
     }
 

@@ -17,9 +17,8 @@ use crate::config::types::{Cidr, Family, LinkName};
 use crate::sync::roll_call;
 use crate::vrrp::wire::GROUP6;
 
-use super::guard::past_ipvs;
 use super::rules::{Base, Chain, Condition, Hook, Policy, Rule, Verdict, flags};
-use super::{Perspective, Plan, own_addresses};
+use super::{Perspective, Plan, detour, own_addresses};
 
 /// `IPPROTO_IGMP` (`include/uapi/linux/in.h`).
 const IGMP: u8 = 2;
@@ -78,8 +77,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
             "this box leaves, and its fellows' checks shall find out",
         );
     }
-    let delivered = past_ipvs(box_).into_iter().map(|way| way.mark).collect();
-    chain(&openings, &refusals, delivered, plan);
+    chain(&openings, &refusals, detour::marks(box_), plan);
 }
 
 /// An unconfigured box answers pings and nothing else.
@@ -180,7 +178,7 @@ fn directors(box_: &Perspective<'_>) -> BTreeSet<Cidr> {
     box_.fellow_directors().flat_map(own_addresses).map(Cidr::host).collect()
 }
 
-/// The chain itself; packets with one of the marks `delivered` were judged by the guard.
+/// The chain itself; the guard has judged what has one of the marks `delivered`.
 fn chain(
     openings: &BTreeSet<Opening>,
     refusals: &BTreeSet<Opening>,

@@ -5,13 +5,8 @@
 //! The kernel looks connections up before services and marks (`ip_vs_in_hook`, net/netfilter/ipvs/ip_vs_core.c), so a
 //! mark alone cannot stop an old entry from sending a packet back. Therefore two layers:
 //!
-//! - **past IPVS**: what a fellow director forwarded is readdressed to this box's own address before routing, and back
-//!   to the virtual one behind IPVS. Under that address there is neither an entry nor a service, so no memory of this
-//!   box, old, synchronised or of another document, has a say in what another box has decided. It costs two rules
-//!   without state; an application bound to the virtual address alone never learns of it. (Destination NAT would cost
-//!   connection tracking; `meta pkttype set other` gets past IPVS, too, but TCP takes no such packet.) Routing looks
-//!   for a connected socket under the address that stands there meanwhile (`tcp_v4_early_demux`), and finds none of
-//!   another connection: the input filter lets nobody but fellow directors connect to a service's port there.
+//! - **past IPVS**: what a fellow director forwarded takes a [`detour`](super::detour) around it, so that no memory of this
+//!   box, old, synchronised or of another document, has a say in what another box has decided.
 //! - **the last word**, on output: what came from a fellow director never leaves for a virtual address again, be it of a
 //!   service that this box does not serve. IPVS hands what it forwards to the output hook with the header of the frame
 //!   that brought it (`ip_vs_dr_xmit`), so the source MAC still tells there.
@@ -24,19 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
-use crate::config::{Member, Port, Protocol, Storm};
+use crate::config::{Member, Port, Storm};
 
-use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
-use super::{Perspective, Plan, own_addresses, ownership};
+use super::detour::Services;
+use super::rules::{Base, Chain, Condition, CounterName, Hook, Policy, Rule, Verdict};
+use super::{Perspective, Plan, detour, own_addresses, ownership};
 
 /// Before any other rule could look at the mark, and before IPVS in local input.
 const BEFORE_ALL: i32 = -150;
-
-/// IPVS is at 99 in local input (`NF_IP_PRI_NAT_SRC - 1`).
-const AFTER_IPVS: i32 = 100;
-
-/// The first mark that tells a virtual address while another stands in its place. No service is bound to any of them.
-const DELIVERED: u32 = 0x200;
 
 pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     let services: BTreeSet<_> = box_
@@ -100,59 +90,11 @@ fn origin(
     from_fellows.extend(asked);
     let origin = Chain { name: "origin", base: Some(base), rules: from_fellows };
     chains.push(origin);
-    let past = past_ipvs(box_);
     let mut rules = clients(fellows);
-    rules.extend(past.iter().flat_map(|way| way.out(services)));
+    rules.extend(detour::out(box_, services));
     chains.push(Chain { name: "forwarded", base: None, rules });
     chains.extend(led_to);
-    let base = Base { hook: Hook::Input, priority: AFTER_IPVS, policy: Policy::Accept };
-    let rules = past.iter().map(Past::back).collect();
-    chains.push(Chain { name: "delivered", base: Some(base), rules });
-}
-
-/// What a fellow director forwarded to a virtual address passes IPVS under another destination, this box's own address,
-/// and gets its own back behind it, before any socket sees it.
-pub(super) struct Past {
-    vip: IpAddr,
-    own: IpAddr,
-    /// Tells meanwhile which virtual address it was.
-    pub(super) mark: u32,
-}
-
-/// The ways past IPVS, one for each virtual address that this box serves and other boxes direct to it. Every box numbers
-/// all virtual addresses of services in the same way.
-pub(super) fn past_ipvs(box_: &Perspective<'_>) -> Vec<Past> {
-    let all: BTreeSet<IpAddr> = box_.config.services.values().map(|s| s.address).collect();
-    let numbered = (DELIVERED..).zip(all);
-    let way = |(mark, vip)| {
-        let mut services = box_.config.services.values().filter(|s| s.address == vip && box_.co_located(s));
-        let own =
-            services.next()?.servers.values().find(|s| s.member.as_ref() == Some(&box_.me.name))?.address;
-        Some(Past { vip, own, mark })
-    };
-    numbered.filter_map(way).collect()
-}
-
-impl Past {
-    /// Before IPVS: by port, and fragments that have none.
-    fn out(&self, services: &Services) -> Vec<Rule> {
-        let here = services.iter().filter(|(address, ..)| *address == self.vip).copied().collect();
-        let by_port = ports(&here).map(|conditions| Rule::when(conditions).counted(CounterName::Delivered));
-        let fragments = Rule::when([to(self.vip), Condition::LaterFragment]);
-        by_port
-            .chain(Some(fragments).filter(|_| self.vip.is_ipv4()))
-            .map(|rule| rule.marked(Mark::Is(self.mark)).readdressed(self.own).then(Verdict::Accept))
-            .collect()
-    }
-
-    /// Behind it.
-    fn back(&self) -> Rule {
-        Rule::when([Condition::Marked([self.mark].into()), to(self.own)]).readdressed(self.vip)
-    }
-}
-
-fn to(address: IpAddr) -> Condition {
-    Condition::Destination([Cidr::host(address)].into())
+    chains.push(detour::back(box_));
 }
 
 /// On output there is no incoming interface any more (IPVS passes none to the hook), but the frame still has its source.
@@ -183,7 +125,6 @@ fn virtual_addresses(box_: &Perspective<'_>) -> BTreeSet<IpAddr> {
     held.chain(box_.config.services.values().map(|s| s.address)).collect()
 }
 
-type Services = BTreeSet<(IpAddr, Protocol, u16)>;
 type Fellow<'a> = (&'a Member, BTreeSet<Mac>);
 
 /// A member that is a client speaks in its own name, and is no director then.
@@ -200,15 +141,6 @@ fn clients(fellows: &[Fellow<'_>]) -> Vec<Rule> {
         }
     }
     rules
-}
-
-/// Conditions for all ports of each virtual address and protocol.
-pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]> + use<> {
-    let mut ports: BTreeMap<(IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
-    for &(address, protocol, port) in services {
-        ports.entry((address, protocol)).or_default().insert(port);
-    }
-    ports.into_iter().map(|((address, protocol), ports)| [to(address), Condition::Port(protocol, ports)])
 }
 
 /// A fellow's MACs by link: those of the document, and those that the neighbour table has for its addresses. Never

@@ -4,7 +4,8 @@
 //! [`reconcile`](crate::reconcile)'s business. It never does anything and never remembers.
 //!
 //! Open next: [`network`] for links and addresses, [`balancing`] for IPVS, [`guard`] for what keeps packets from looping,
-//! [`ownership`] for whose an open connection is, [`filter`] for what may come in, [`rules`] for the form of both.
+//! [`detour`] for what gets past IPVS, [`ownership`] for whose an open connection is, [`filter`] for what may come in,
+//! [`rules`] for the form of all of these.
 
 pub mod state;
 pub mod rules;
@@ -12,6 +13,7 @@ pub mod storm;
 mod network;
 mod balancing;
 mod guard;
+mod detour;
 mod ownership;
 mod filter;
 mod sysctls;

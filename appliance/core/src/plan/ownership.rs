@@ -32,7 +32,7 @@ use std::net::IpAddr;
 use crate::config::types::Cidr;
 use crate::config::{Protocol, Server, Service};
 
-use super::guard::ports;
+use super::detour::ports;
 use super::rules::{Chain, Condition, CounterName, Mark, Rule, Verdict, flags};
 use super::state::{Destination, Virtual, VirtualService};
 use super::{HERE, Health, Perspective, Plan};

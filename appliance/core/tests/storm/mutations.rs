@@ -12,10 +12,12 @@ pub(crate) struct Mutation {
 }
 
 /// All of them.
-pub(crate) const ALL: [Mutation; 8] = [
+pub(crate) const ALL: [Mutation; 10] = [
     Mutation { name: "the mark of forwarded frames", apply: no_mark },
     Mutation { name: "the service of the mark", apply: no_mark_service },
     Mutation { name: "weight 0 for the others", apply: equal_weights },
+    Mutation { name: "the way past IPVS", apply: |state| no_readdressing(state, Hook::Prerouting) },
+    Mutation { name: "the way back behind it", apply: |state| no_readdressing(state, Hook::Input) },
     Mutation { name: "the last word", apply: no_last_word },
     Mutation { name: "the fellows' MACs", apply: no_macs },
     Mutation { name: "all packet rules", apply: |state| state.rules.chains.clear() },
@@ -49,6 +51,15 @@ fn no_mark(state: &mut KernelState) {
     for name in behind_mac(state, Hook::Prerouting) {
         for chain in state.rules.chains.iter_mut().filter(|chain| chain.name == name) {
             chain.rules.iter_mut().for_each(|rule| rule.mark = None);
+        }
+    }
+}
+
+/// Chains write no destination that run at `hook`, by themselves or because those of prerouting jump there.
+fn no_readdressing(state: &mut KernelState, hook: Hook) {
+    for chain in &mut state.rules.chains {
+        if chain.base.map_or(Hook::Prerouting, |base| base.hook) == hook {
+            chain.rules.iter_mut().for_each(|rule| rule.destination = None);
         }
     }
 }

@@ -39,13 +39,8 @@ use crate::documents::{
 };
 use crate::mutations::Mutation;
 
-/// One view of one member.
-struct Standing {
-    state: KernelState,
-}
-
-/// Every view of member `me` that a document allows.
-fn standings(config: &Config, me: &MemberName) -> Vec<Standing> {
+/// What the kernel of member `me` is to hold, for every view that a document allows.
+fn standings(config: &Config, me: &MemberName) -> Vec<KernelState> {
     let servers: Vec<_> = config
         .services
         .values()
@@ -62,16 +57,15 @@ fn standings(config: &Config, me: &MemberName) -> Vec<Standing> {
             view.health.extend(servers.iter().map(|(service, server)| {
                 ((service.clone(), server.clone()), if up(server) { Health::Up } else { Health::Down })
             }));
-            let state = plan(config, me, &view).state;
-            all.push(Standing { state });
+            all.push(plan(config, me, &view).state);
         }
     }
     all
 }
 
 /// The sysctls that a kernel has from the start, with its defaults.
-fn with_sysctls(mut observed: Observed, standings: &[Standing]) -> Observed {
-    for path in standings.iter().flat_map(|standing| standing.state.sysctls.keys()) {
+fn with_sysctls(mut observed: Observed, standings: &[KernelState]) -> Observed {
+    for path in standings.iter().flat_map(|standing| standing.sysctls.keys()) {
         let default = if path.ends_with("conn_reuse_mode") { "1" } else { "0" };
         observed.sysctls.insert(path.clone(), default.into());
     }
@@ -81,7 +75,7 @@ fn with_sysctls(mut observed: Observed, standings: &[Standing]) -> Observed {
 /// Every state that the kernel of member `me` can be in, half-way ones included, each once.
 fn steps(count: usize, generations: &[Generation], me: usize) -> Vec<Observed> {
     let name = member(me);
-    let standings: Vec<Standing> =
+    let standings: Vec<KernelState> =
         generations.iter().flat_map(|g| standings(&document(count, *g), &name)).collect();
     let mut from = vec![with_sysctls(booted(me), &standings)];
     let mut seen: BTreeMap<String, Observed> = BTreeMap::new();
@@ -89,7 +83,7 @@ fn steps(count: usize, generations: &[Generation], me: usize) -> Vec<Observed> {
         .iter()
         .map(|standing| {
             let mut observed = from[0].clone();
-            for op in diff(&standing.state, &observed).ops {
+            for op in diff(standing, &observed).ops {
                 observed.apply(&op);
             }
             observed
@@ -99,7 +93,7 @@ fn steps(count: usize, generations: &[Generation], me: usize) -> Vec<Observed> {
     for start in &from {
         for standing in &standings {
             let mut observed = start.clone();
-            for op in diff(&standing.state, start).ops {
+            for op in diff(standing, start).ops {
                 observed.apply(&op);
                 seen.entry(format!("{observed:?}")).or_insert_with(|| observed.clone());
             }
@@ -112,7 +106,7 @@ fn steps(count: usize, generations: &[Generation], me: usize) -> Vec<Observed> {
 fn services(generations: &[Generation]) -> BTreeSet<Virtual> {
     let tables = generations.iter().flat_map(|g| {
         let standing = standings(&document(2, *g), &member(0)).remove(0);
-        standing.state.services.into_keys()
+        standing.services.into_keys()
     });
     tables.filter(|service| matches!(service, Virtual::Address { .. })).collect()
 }
@@ -185,8 +179,7 @@ fn explore_pairs(generation: Generation, mutation: Option<&Mutation>) -> (usize,
         .into_iter()
         .map(|standing| {
             let wire = Wire { mac: mac(1), segment: lan() };
-            let mut station =
-                Station::new(member(1).to_string(), standing.state, BTreeMap::from([(lan(), wire)]));
+            let mut station = Station::new(member(1).to_string(), standing, BTreeMap::from([(lan(), wire)]));
             if let Some(mutation) = mutation {
                 (mutation.apply)(&mut station.kernel);
             }

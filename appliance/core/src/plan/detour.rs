@@ -1,0 +1,86 @@
+//! The way around IPVS for what a fellow director forwarded: it is readdressed to this box's own address before routing,
+//! and back to the virtual one behind IPVS. Decides under which address and by which mark; who is a fellow director is
+//! [`guard`](super::guard)'s.
+//!
+//! Under that address IPVS has neither an entry nor a service. It costs two rules without state, and an application that
+//! is bound to the virtual address alone never learns of it. What else leads past IPVS does not do: destination NAT needs
+//! connection tracking, and of packets that `meta pkttype set other` has marked as somebody else's, TCP takes none.
+//!
+//! Routing looks for a connected socket under the address that stands there meanwhile (`tcp_v4_early_demux`), and finds
+//! none of another connection: the input filter lets nobody but fellow directors connect to a service's port there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::config::Protocol;
+use crate::config::types::Cidr;
+
+use super::Perspective;
+use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
+
+/// Virtual services by address, protocol and port.
+pub(super) type Services = BTreeSet<(IpAddr, Protocol, u16)>;
+
+/// IPVS is at 99 in local input (`NF_IP_PRI_NAT_SRC - 1`).
+const AFTER_IPVS: i32 = 100;
+
+/// The first mark that tells a virtual address while another stands in its place. No service is bound to any of them.
+const FIRST: u32 = 0x200;
+
+/// The detour of one virtual address.
+struct Detour {
+    vip: IpAddr,
+    own: IpAddr,
+    mark: u32,
+}
+
+/// Those of every virtual address that this box serves and other boxes direct to it. Every box numbers all virtual
+/// addresses of services in the same way.
+fn detours(box_: &Perspective<'_>) -> impl Iterator<Item = Detour> {
+    let all: BTreeSet<IpAddr> = box_.config.services.values().map(|s| s.address).collect();
+    (FIRST..).zip(all).filter_map(|(mark, vip)| {
+        let mut services = box_.config.services.values().filter(|s| s.address == vip && box_.co_located(s));
+        let mut servers = services.next()?.servers.values();
+        let own = servers.find(|s| s.member.as_ref() == Some(&box_.me.name))?.address;
+        Some(Detour { vip, own, mark })
+    })
+}
+
+/// The rules before IPVS: `services` by port, and fragments, which have none.
+pub(super) fn out(box_: &Perspective<'_>, services: &Services) -> Vec<Rule> {
+    let of = |Detour { vip, own, mark }: Detour| {
+        let here = services.iter().filter(|(address, ..)| *address == vip).copied().collect();
+        let by_port = ports(&here).map(|conditions| Rule::when(conditions).counted(CounterName::Delivered));
+        let fragments = vip.is_ipv4().then(|| Rule::when([to(vip), Condition::LaterFragment]));
+        let rules = by_port.chain(fragments);
+        rules.map(move |rule| rule.marked(Mark::Is(mark)).readdressed(own).then(Verdict::Accept))
+    };
+    detours(box_).flat_map(of).collect()
+}
+
+/// The chain behind it.
+pub(super) fn back(box_: &Perspective<'_>) -> Chain {
+    let rules = detours(box_).map(|Detour { vip, own, mark }| {
+        Rule::when([Condition::Marked([mark].into()), to(own)]).readdressed(vip)
+    });
+    let base = Base { hook: Hook::Input, priority: AFTER_IPVS, policy: Policy::Accept };
+    Chain { name: "delivered", base: Some(base), rules: rules.collect() }
+}
+
+/// The marks of what is on a detour.
+pub(super) fn marks(box_: &Perspective<'_>) -> BTreeSet<u32> {
+    detours(box_).map(|detour| detour.mark).collect()
+}
+
+/// Conditions for all ports of each virtual address and protocol.
+pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]> + use<> {
+    let mut ports: BTreeMap<(IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
+    for &(address, protocol, port) in services {
+        ports.entry((address, protocol)).or_default().insert(port);
+    }
+    ports.into_iter().map(|((address, protocol), ports)| [to(address), Condition::Port(protocol, ports)])
+}
+
+fn to(address: IpAddr) -> Condition {
+    Condition::Destination([Cidr::host(address)].into())
+}
