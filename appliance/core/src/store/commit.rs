@@ -106,6 +106,12 @@ impl Store {
         self.slots.get(self.in_force?)
     }
 
+    /// The record of this generation is in force although a newer one stays, which this version refuses.
+    pub fn adopt(&mut self, generation: u64) {
+        let slot = self.slots.slot_of(generation);
+        self.in_force = slot.or(self.in_force);
+    }
+
     /// The record in force is a trial that waits for its confirmation.
     pub fn on_trial(&self) -> bool {
         self.in_force().is_some_and(|kept| !kept.stays())

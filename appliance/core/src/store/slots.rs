@@ -95,7 +95,12 @@ impl Slots {
 
     /// The record of a generation, if it stays.
     pub fn find(&self, generation: u64) -> Option<&Kept> {
-        self.get(self.newest(|kept| kept.record.generation == generation && kept.stays())?)
+        self.get(self.slot_of(generation)?)
+    }
+
+    /// Where the record of a generation lies, if it stays.
+    pub(super) fn slot_of(&self, generation: u64) -> Option<usize> {
+        self.newest(|kept| kept.record.generation == generation && kept.stays())
     }
 
     /// Every record, the newest first.
