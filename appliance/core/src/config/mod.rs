@@ -9,8 +9,10 @@ pub mod seal;
 pub mod types;
 
 pub mod bind;
+pub mod difference;
 pub mod duration;
 pub mod problem;
+pub mod redact;
 
 mod address;
 mod reader;
