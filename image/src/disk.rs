@@ -40,7 +40,7 @@ enum Kind {
     BiosBoot,
     EfiSystem,
     Slot,
-    /// Records without a filesystem: a type of its own keeps other systems from offering to format it.
+    /// Records without a filesystem, 31 generations of a megabyte each: a type of its own keeps other systems from offering to format it.
     Config,
     State,
 }
@@ -53,7 +53,7 @@ pub(crate) const LAYOUT: [Planned; 6] = [
     planned("esp", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02"), Kind::EfiSystem, 32),
     planned("boot-a", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b03"), Kind::Slot, 256),
     planned("boot-b", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b04"), Kind::Slot, 256),
-    planned("config", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b05"), Kind::Config, 16),
+    planned("config", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b05"), Kind::Config, 32),
     // Grown to the disk at first boot; ext4 grows in place from this size a thousandfold.
     planned("state", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b06"), Kind::State, 64),
 ];

@@ -137,6 +137,8 @@ impl Init {
     fn take_device(&mut self, event: &Uevent, now: Moment) {
         let name = event.get("DEVNAME").unwrap_or_default();
         match event.get("SUBSYSTEM") {
+            // A partition for the configuration: the engine is the one user that may read and write it.
+            Some("block") if event.get("PARTNAME") == Some("config") => self.hand_over_partition(name),
             Some("watchdog") => self.open_watchdog(now),
             Some("input") => {
                 let name = name.strip_prefix("input/").unwrap_or(name);
@@ -150,6 +152,15 @@ impl Init {
                 self.supervisor.handle(Event::Added(instances), now);
             }
             _ => {}
+        }
+    }
+
+    fn hand_over_partition(&mut self, name: &str) {
+        let Some(user) = self.supervisor.unit("engine").map(|unit| unit.user) else { return };
+        if let Err(error) = std::os::unix::fs::chown(format!("/dev/{name}"), Some(user), None) {
+            self.reporter
+                .log
+                .write(Level::Warn, &format!("/dev/{name} cannot be given to the engine: {error}"));
         }
     }
 
