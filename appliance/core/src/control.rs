@@ -20,6 +20,34 @@ pub enum Request {
     Failover,
     /// Let go of what a hand-over has this box hold back: it may take over from a master of lower priority again.
     Release,
+    /// The document in force, or that of a generation, without its secrets.
+    ConfigShow {
+        /// Which; `None`: the one in force.
+        generation: Option<u64>,
+    },
+    /// Every generation that is kept.
+    ConfigHistory,
+    /// What changed from a generation to the document in force, without secrets.
+    ConfigDiff {
+        /// From which; `None`: the one before.
+        generation: Option<u64>,
+    },
+    /// Take a document.
+    ConfigApply {
+        /// Its text.
+        document: String,
+        /// Its signature's text.
+        signature: String,
+        /// On trial: it is undone after so many seconds unless it is confirmed.
+        confirm_within: Option<u32>,
+    },
+    /// Make the document on trial permanent.
+    ConfigConfirm,
+    /// Go back to an earlier document, or end a trial.
+    ConfigRollback {
+        /// To which; `None`: the one before.
+        generation: Option<u64>,
+    },
 }
 
 /// What the engine answers.
@@ -28,7 +56,7 @@ pub enum Request {
 pub enum Response {
     /// The status of the box.
     Status(Box<Status>),
-    /// The IPVS table, rendered for people.
+    /// A table, a document or a list, rendered for people.
     Text(String),
     /// Done; a sentence about it.
     Done(String),

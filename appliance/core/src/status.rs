@@ -40,6 +40,15 @@ pub struct Status {
     /// What the plan wants and the kernel cannot hold at the moment, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unmet: Vec<String>,
+    /// Where the configuration is kept, in words; empty while that is not known.
+    #[serde(default)]
+    pub store: String,
+    /// The document in force is on trial and waits for its confirmation.
+    #[serde(default)]
+    pub on_trial: bool,
+    /// What somebody should look after, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub alarms: Vec<String>,
     /// Changes made to the kernel since the engine started.
     pub kernel_writes: u64,
     /// Seconds since the kernel started.

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use halcyon_core::supervise::control::Request;
 
 use crate::terminal::{Keys, clean};
-use crate::{engine, failover, ipvs, logs, power, status};
+use crate::{config, engine, failover, ipvs, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
@@ -27,6 +27,10 @@ ipvs             the kernel's IPVS table
 logs [LINES]     the newest lines of the log
 failover         hand over what this box is master of
 failover release let this box take over again after that
+config show [GENERATION], config history, config diff [GENERATION]
+                 the document, the generations that are kept, what changed
+config apply FILE [--confirm-within 60s], config confirm, config rollback [GENERATION]
+                 take a signed document, keep it after a trial, go back
 reboot           start the box again
 poweroff         switch the box off
 help             this list";
@@ -134,6 +138,14 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
              from its power button, or start it with {FULL}",
             words[0]
         ),
+        ["config", ref rest @ ..] => match config::Verb::of(rest) {
+            None => bail!("config does not take that; \"help\" lists the verbs"),
+            Some(verb) if verb.changes() && power == Power::View => bail!(
+                "config: this console only shows, for the document sets no admin password; change the document \
+                 by a volume labelled HALCYON, or start the box with {FULL}"
+            ),
+            Some(verb) => config::run(verb, out),
+        },
         ["failover"] => failover::run(None, out),
         ["failover", "release"] => failover::run(Some(Instead::Release), out),
         ["reboot"] => power::run(&Request::Reboot, out),
@@ -166,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_console_without_a_password_only_shows() {
-        for verb in ["failover", "failover release", "reboot", "poweroff"] {
+        let config = ["config confirm", "config rollback 1", "config apply /tmp/x"];
+        for verb in ["failover", "failover release", "reboot", "poweroff"].into_iter().chain(config) {
             let shown = typed(Power::View, format!("{verb}\n").as_bytes());
             assert!(
                 shown.contains("this console only shows, for the document sets no admin password"),

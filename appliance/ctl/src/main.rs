@@ -1,6 +1,7 @@
 //! `halctl`: keys, signatures, checks and plans on the workstation; status, table, log and hand-over on the box.
 
 mod check;
+mod config;
 mod console;
 mod engine;
 mod failover;
@@ -63,6 +64,11 @@ enum Verb {
         #[arg(default_value_t = logs::LINES)]
         lines: u32,
     },
+    /// Show, change and roll back the configuration (on the box)
+    Config {
+        #[command(subcommand)]
+        verb: config::Verb,
+    },
     /// Hand over what this box is master of (on the box)
     Failover {
         #[command(subcommand)]
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Verb::Ipvs => ipvs::run(&mut out),
         Verb::Logs { lines } => logs::run(lines, &mut out),
         Verb::Failover { instead } => failover::run(instead, &mut out),
+        Verb::Config { verb } => config::run(verb, &mut out),
         Verb::Console => console::run(),
     };
     match done {

@@ -43,6 +43,13 @@ fn lines(status: &Status) -> Vec<String> {
             status.revision, status.generation, status.slot, status.uptime
         ));
     }
+    if status.on_trial {
+        lines.push("on trial: type config confirm to keep it".to_owned());
+    }
+    if !status.store.is_empty() {
+        lines.push(format!("configuration: {}", status.store));
+    }
+    lines.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));
     for instance in &status.vrrp {
         lines.push(format!(
             "vrrp {}/{}: {}, priority {}, for {} s: {} ({})",

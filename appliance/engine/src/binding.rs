@@ -6,6 +6,7 @@ use std::path::Path;
 
 use halcyon_core::config::bind::Identity;
 use halcyon_core::config::types::MemberName;
+use halcyon_core::moment::Moment;
 use halcyon_core::reconcile::Observed;
 use halcyon_core::report::Event;
 use tracing::{error, info, warn};
@@ -25,12 +26,25 @@ pub struct Binding {
     document: Option<(Document, u64)>,
     /// Why this box is no member of it.
     unbound: Option<String>,
+    trial: Option<Trial>,
+    /// The highest revision that the store has, and the least number of the next generation.
+    highest: u64,
+    floor: u64,
+}
+
+/// The document in force is on trial.
+#[derive(Debug)]
+struct Trial {
+    until: Moment,
+    /// What is in force again when it is undone.
+    before: Option<(Document, u64)>,
 }
 
 impl Binding {
     /// Begins with the document that an engine before this one had in force.
     pub fn begin(keeper: Keeper, trusted: Vec<String>) -> Self {
-        let mut binding = Self { keeper, trusted, document: None, unbound: None };
+        let mut binding =
+            Self { keeper, trusted, document: None, unbound: None, trial: None, highest: 0, floor: 1 };
         if let Some(kept) = binding.keeper.kept() {
             match provision::kept(&kept, &binding.trusted) {
                 Ok(document) => {
@@ -63,28 +77,111 @@ impl Binding {
                     refused: reasons.iter().map(|r| format!("{}: {r}", volume.device)).collect(),
                 })
             }
+            Verdict::Take(document) if document.mark.revision <= self.highest => {
+                let (revision, highest) = (document.mark.revision, self.highest);
+                info!(
+                    device = volume.device,
+                    "the volume's revision {revision} is left alone: revision {highest} was in force here before, \
+                     and what replaced it came later"
+                );
+                None
+            }
             Verdict::Take(document) => Some(self.take(*document, &volume.device)),
         }
     }
 
     fn take(&mut self, document: Document, device: &str) -> Event {
-        let generation = self.document.as_ref().map_or(1, |(_, generation)| generation + 1);
-        let kept =
-            Kept { document: document.bytes.clone(), signature: document.signature.clone(), generation };
-        if let Err(error) = self.keeper.keep(&kept) {
-            warn!(%error, "the document is in force, but an engine after this one will have to read the volume again");
-        }
+        let generation = self.next();
         info!(device, revision = document.mark.revision, generation, "the volume's document is in force");
+        self.put(document, generation, None, "volume")
+    }
+
+    /// The number of the next generation, as far as is known here.
+    pub fn next(&self) -> u64 {
+        self.document.as_ref().map_or(1, |(_, generation)| generation + 1).max(self.floor)
+    }
+
+    /// Puts a document in force, on trial until a moment if there is one. Returns what is to be reported.
+    pub fn put(&mut self, document: Document, generation: u64, until: Option<Moment>, source: &str) -> Event {
         let event = Event::Config {
             generation: Some(generation),
             revision: Some(document.mark.revision),
-            source: "volume".into(),
+            source: source.into(),
             sha256: Some(document.mark.sha256.clone()),
             refused: Vec::new(),
         };
-        self.document = Some((document, generation));
+        let trial = self.trial.take();
+        let before = self.document.replace((document, generation));
         self.unbound = None;
+        match until {
+            // An engine after this one must not know of a trial: its restart is one of the things that undo it.
+            Some(until) => {
+                self.trial = Some(Trial { until, before: trial.map_or(before, |trial| trial.before) });
+            }
+            None => self.settle(),
+        }
         event
+    }
+
+    /// What is in force was written to the store as this generation.
+    pub fn numbered(&mut self, generation: u64) {
+        if let Some((_, number)) = &mut self.document
+            && *number != generation
+        {
+            *number = generation;
+            self.keep();
+        }
+    }
+
+    /// Volumes count only from a higher revision on than any that stayed, and generations from here on.
+    pub fn remember(&mut self, revision: u64, generation: u64) {
+        self.highest = self.highest.max(revision);
+        self.floor = self.floor.max(generation);
+    }
+
+    /// Until when the document in force is on trial.
+    pub fn on_trial(&self) -> Option<Moment> {
+        self.trial.as_ref().map(|trial| trial.until)
+    }
+
+    /// The document on trial stays.
+    pub fn confirm(&mut self) {
+        self.trial = None;
+        self.settle();
+    }
+
+    /// The trial is over: what was in force before is so again. Returns what is to be reported.
+    pub fn undo(&mut self) -> Option<Event> {
+        let (document, generation) = self.trial.take()?.before?;
+        Some(self.put(document, generation, None, "store"))
+    }
+
+    /// What is in force stays.
+    fn settle(&mut self) {
+        let revision = self.document.as_ref().map_or(0, |(document, _)| document.mark.revision);
+        self.highest = self.highest.max(revision);
+        self.keep();
+    }
+
+    fn keep(&self) {
+        let Some((document, generation)) = &self.document else { return };
+        let (document, signature) = (document.bytes.clone(), document.signature.clone());
+        if let Err(error) = self.keeper.keep(&Kept { document, signature, generation: *generation }) {
+            warn!(%error, "the document is in force, but an engine after this one will have to look for it again");
+        }
+    }
+
+    /// Which member of `document` this box is.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn member_of(document: &Document, observed: &Observed) -> Result<MemberName, String> {
+        document.config.member_by(&identity(observed)).cloned().map_err(|why| why.to_string())
+    }
+
+    /// The keys that may sign a document.
+    pub fn trusted(&self) -> &[String] {
+        &self.trusted
     }
 
     /// Finds this box in the document. A port that appears late is found at a later call.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use halcyon_core::control::{Request, Response, SOCKET};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// Longest request, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The longest that a peer may say, in bytes: a document of the largest size, escaped, and a little.
+const LONGEST: u64 = 3 << 20;
 /// How long a peer may take for a request, and the driver for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Asked {
     /// What is asked.
     pub request: Request,
+    /// Who asks, as a record of the configuration keeps it.
+    pub who: String,
+    /// From where.
+    pub from: String,
     /// Where the answer goes; dropping it answers "busy".
     pub answer: oneshot::Sender<Response>,
 }
@@ -69,7 +74,7 @@ async fn peer(stream: UnixStream, to_driver: mpsc::Sender<Asked>) {
             Err(error) => Response::Refused(format!("the request is not understood: {error}")),
             Ok(request) => match forbidden(&request, who.uid()) {
                 Some(why) => Response::Refused(why),
-                None => ask(request, who.uid(), &to_driver).await,
+                None => ask(request, &who, &to_driver).await,
             },
         };
         let mut text =
@@ -88,7 +93,14 @@ const CONSOLE: u32 = 902;
 /// What a request changes, in words; `None`: it only reads.
 fn change(request: &Request) -> Option<&'static str> {
     match request {
-        Request::Status | Request::Ipvs => None,
+        Request::Status
+        | Request::Ipvs
+        | Request::ConfigShow { .. }
+        | Request::ConfigHistory
+        | Request::ConfigDiff { .. } => None,
+        Request::ConfigApply { .. } | Request::ConfigConfirm | Request::ConfigRollback { .. } => {
+            Some("change the configuration")
+        }
         Request::Failover => Some("hand over"),
         Request::Release => Some("let go of a hold"),
     }
@@ -100,13 +112,20 @@ fn forbidden(request: &Request, uid: u32) -> Option<String> {
     Some(format!("only the administrator may {change}; use the console"))
 }
 
-async fn ask(request: Request, uid: u32, to_driver: &mpsc::Sender<Asked>) -> Response {
+async fn ask(request: Request, peer: &UCred, to_driver: &mpsc::Sender<Asked>) -> Response {
+    let uid = peer.uid();
+    let who = match uid {
+        0 => "root".to_owned(),
+        CONSOLE => "console".to_owned(),
+        other => format!("user {other}"),
+    };
+    let from = peer.pid().map_or_else(String::new, |pid| format!("control socket, process {pid}"));
     if let Some(change) = change(&request) {
         info!(uid, "asked to {change}");
     }
     let (answer, answered) = oneshot::channel();
     let asked = async {
-        to_driver.send(Asked { request, answer }).await.ok()?;
+        to_driver.send(Asked { request, who, from, answer }).await.ok()?;
         answered.await.ok()
     };
     match timeout(PATIENCE, asked).await {
@@ -123,7 +142,17 @@ mod tests {
     fn reading_is_free_and_changing_is_not() {
         assert_eq!(forbidden(&Request::Status, 65534), None);
         assert_eq!(forbidden(&Request::Ipvs, 65534), None);
-        for change in [Request::Failover, Request::Release] {
+        assert_eq!(forbidden(&Request::ConfigShow { generation: None }, 65534), None);
+        let apply =
+            Request::ConfigApply { document: String::new(), signature: String::new(), confirm_within: None };
+        let changes = [
+            Request::Failover,
+            Request::Release,
+            Request::ConfigConfirm,
+            Request::ConfigRollback { generation: None },
+            apply,
+        ];
+        for change in changes {
             assert_eq!(forbidden(&change, 0), None);
             assert_eq!(forbidden(&change, CONSOLE), None);
             let refusal = forbidden(&change, 65534).unwrap();

@@ -11,6 +11,7 @@
 //! listens to VRRP and says nothing.
 
 mod document;
+mod keeping;
 mod speaking;
 mod telling;
 mod leaving;
@@ -43,7 +44,8 @@ use crate::status::Entered;
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
-use crate::{clock, probes, roll_call};
+use crate::{clock, probes, roll_call, store};
+use keeping::Keeping;
 use speaking::{Told, Voice};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
@@ -66,6 +68,7 @@ pub struct Driver<K> {
     plan: Plan,
     reconciler: Reconciler<K>,
     binding: Binding,
+    keeping: Keeping,
     vrrp: vrrp_thread::Handle,
     roll_call: roll_call::Handle,
     supervisor: Supervisor,
@@ -93,9 +96,11 @@ pub struct Driver<K> {
 
 impl<K: Kernel> Driver<K> {
     /// Puts the parts together; nothing happens yet.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
     pub fn new(
         kernel: K,
         binding: Binding,
+        store: store::Handle,
         vrrp: vrrp_thread::Handle,
         roll_call: roll_call::Handle,
         outcomes: Outcomes,
@@ -108,6 +113,7 @@ impl<K: Kernel> Driver<K> {
             node,
             reconciler: Reconciler::new(kernel),
             binding,
+            keeping: Keeping::new(store),
             vrrp,
             roll_call,
             supervisor: Supervisor::new(),
@@ -150,6 +156,10 @@ impl<K: Kernel> Driver<K> {
                     self.node.handle(node::Event::Echoed { target, number, answered }, clock::now());
                 }
                 Event::Asked(asked) => self.answer(asked),
+                Event::Store(event) => {
+                    self.kept(event);
+                    self.inspect_at = clock::now();
+                }
                 Event::KernelChanged => self.inspect_at = self.inspect_at.min(self.inspected_at + SETTLING),
                 Event::Farewell(from) => {
                     info!(%from, "a fellow director says that it leaves: checking it");
@@ -206,7 +216,9 @@ impl<K: Kernel> Driver<K> {
             self.inspect_at = now + INSPECTION;
             // All that is to be known first, so that one plan follows from it and the rules are loaded once.
             self.reconciler.look(&self.plan.state).await;
+            self.watch_trial(now);
             self.volumes(now);
+            self.save();
             if self.bind() {
                 self.move_in();
                 // Another plan asks for other facts.

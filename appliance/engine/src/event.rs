@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::control::Asked;
-use crate::vrrp_thread;
+use crate::{store, vrrp_thread};
 
 /// What can wake the engine.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub enum Event {
     RollCalled,
     /// The fellow director with this address says that it leaves.
     Farewell(IpAddr),
+    /// The configuration store tells something.
+    Store(store::Event),
     /// A link, an address, a route or a neighbour changed.
     KernelChanged,
     /// The time that was asked for has come.
@@ -63,6 +65,8 @@ pub struct Sources {
     pub roll_call: watch::Receiver<u64>,
     /// Farewells that the roll call heard.
     pub farewells: mpsc::Receiver<IpAddr>,
+    /// The configuration store.
+    pub store: mpsc::UnboundedReceiver<store::Event>,
     /// The kernel.
     pub changes: Changes,
     /// `SIGTERM`.
@@ -81,6 +85,7 @@ impl Sources {
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Ok(()) = self.roll_call.changed() => Event::RollCalled,
             Some(from) = self.farewells.recv() => Event::Farewell(from),
+            Some(event) = self.store.recv() => Event::Store(event),
             Ok(_) = self.changes.next() => Event::KernelChanged,
             () = sleep(wait) => Event::Timer,
         }

@@ -16,6 +16,7 @@ pub mod volume;
 pub mod provision;
 pub mod binding;
 pub mod runtime;
+pub mod store;
 pub mod status;
 pub mod control;
 pub mod table;

@@ -12,7 +12,7 @@ use halcyond::binding::{self, Binding};
 use halcyond::driver::{Driver, Outcomes};
 use halcyond::event::Sources;
 use halcyond::runtime::{self, Keeper};
-use halcyond::{clock, control, log, roll_call, vrrp_thread};
+use halcyond::{clock, control, log, roll_call, store, vrrp_thread};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -42,7 +42,15 @@ async fn engine() -> anyhow::Result<()> {
     let (status, _) = watch::channel(Arc::new(Status::default()));
     let (to_farewells, farewells) = mpsc::channel(BACKLOG);
     let roll_call = roll_call::spawn(clock::seed(), to_farewells);
+    let trusted = binding::trusted(Path::new(binding::KEYS));
+    let (to_kept, kept) = mpsc::unbounded_channel();
+    let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let store = match store::partition::Origin::of(&parameters) {
+        Some(disk) => store::spawn(disk, trusted.clone(), to_kept).context("no thread for the store")?,
+        None => store::Handle::none(),
+    };
     let sources = Sources {
+        store: kept,
         vrrp,
         checked,
         echoed,
@@ -53,8 +61,8 @@ async fn engine() -> anyhow::Result<()> {
         terminate: signal(SignalKind::terminate()).context("no signals")?,
     };
     let outcomes = Outcomes { checked: to_checked, echoed: to_echoed };
-    let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), binding::trusted(Path::new(binding::KEYS)));
-    let driver = Driver::new(kernel, binding, thread, roll_call, outcomes, status, image());
+    let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), trusted);
+    let driver = Driver::new(kernel, binding, store, thread, roll_call, outcomes, status, image());
     driver.run(sources).await;
     Ok(())
 }

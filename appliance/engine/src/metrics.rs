@@ -30,6 +30,15 @@ pub fn render(status: &Status) -> String {
         "Whether the kernel holds what the plan wants",
         i64::from(status.reconciled),
     );
+    gauge(&mut registry, "alarms", "What somebody should look after, such as a lost disk", {
+        i64::try_from(status.alarms.len()).unwrap_or(i64::MAX)
+    });
+    gauge(
+        &mut registry,
+        "config_on_trial",
+        "Whether the document in force waits for its confirmation",
+        i64::from(status.on_trial),
+    );
     gauge(&mut registry, "generation", "Generation of the configuration", signed(status.generation));
     gauge(&mut registry, "revision", "Revision of the cluster document", signed(status.revision));
     gauge(&mut registry, "uptime_seconds", "Seconds since the kernel started", signed(status.uptime));
@@ -155,6 +164,7 @@ mod tests {
             "halcyon_guard_dropped_total 0",
             "halcyon_guard_theirs_total 0",
             "halcyon_reconciled 1",
+            "halcyon_alarms 0",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -64,6 +64,14 @@ pub fn kept(kept: &Kept, trusted: &[String]) -> Result<Document, Vec<String>> {
     read(&kept.document, &kept.signature, trusted)
 }
 
+/// A document that lies in the store: whoever wrote it there had it judged, but by another version, perhaps.
+///
+/// # Errors
+/// Every reason against it.
+pub fn stored(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
+    read(document, signature, trusted)
+}
+
 fn read(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
     seal::verify(document, std::str::from_utf8(signature).ok(), trusted).map_err(|e| vec![e.to_string()])?;
     let config = check_bytes(document)

@@ -37,6 +37,12 @@ pub struct Facts<'a> {
     pub unmet: &'a [String],
     /// The kernel held the whole plan when it was last compared.
     pub reconciled: bool,
+    /// Where the configuration is kept, in words.
+    pub store: &'a str,
+    /// The document is on trial.
+    pub on_trial: bool,
+    /// What somebody should look after.
+    pub alarms: Vec<String>,
     /// Changes made to the kernel.
     pub kernel_writes: u64,
     /// Seconds since the kernel started.
@@ -70,6 +76,9 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         },
         reconciled: facts.reconciled,
         unmet: facts.unmet.to_vec(),
+        store: facts.store.to_owned(),
+        on_trial: facts.on_trial,
+        alarms: facts.alarms.clone(),
         kernel_writes: facts.kernel_writes,
         uptime: facts.uptime,
     }

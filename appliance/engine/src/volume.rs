@@ -130,7 +130,7 @@ fn file<T: ReadWriteSeek>(filesystem: &FileSystem<T>, name: &str) -> Result<Vec<
 }
 
 /// A file whose writes are refused: reading a volume never changes it.
-struct ReadOnly(File);
+pub(crate) struct ReadOnly(pub(crate) File);
 
 impl Read for ReadOnly {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use halcyon_core::moment::Moment;
+use halcyon_core::report;
 use halcyon_core::sync::Standing;
 use halcyon_kernel::Kernel;
 use tracing::info;
@@ -18,12 +19,14 @@ const VOLUMES: Duration = Duration::from_secs(60);
 impl<K: Kernel> Driver<K> {
     /// Looks for volumes while one may still appear.
     pub(super) fn volumes(&mut self, now: Moment) {
-        if self.node.me().is_some() && now.since_boot() > VOLUMES {
+        if !self.keeping.settled() || self.node.me().is_some() && now.since_boot() > VOLUMES {
             return;
         }
         for volume in self.scanner.scan() {
-            if let Some(event) = self.binding.offer(&volume) {
-                self.supervisor.report(&event);
+            let Some(event) = self.binding.offer(&volume) else { continue };
+            self.supervisor.report(&event);
+            if let report::Event::Config { generation: Some(_), .. } = event {
+                self.taken(&volume.device);
             }
         }
     }

@@ -13,6 +13,7 @@ use super::Driver;
 use crate::control::Asked;
 use crate::status::{Facts, status};
 use crate::table;
+use crate::volume::Volume;
 
 /// How long a volume is waited for after the start before the box counts as unconfigured.
 const VOLUME: Duration = Duration::from_secs(4);
@@ -56,6 +57,9 @@ impl<K: Kernel> Driver<K> {
             counters: self.counters,
             unmet: self.reconciler.unmet(),
             reconciled: self.reconciler.reconciled(),
+            store: self.keeping.place(),
+            on_trial: self.binding.on_trial().is_some(),
+            alarms: self.keeping.alarms(),
             kernel_writes: self.reconciler.writes(),
             uptime: now.since_boot().as_secs(),
             image: (&self.image.0, &self.image.1),
@@ -70,7 +74,7 @@ impl<K: Kernel> Driver<K> {
         });
     }
 
-    pub(super) fn answer(&mut self, Asked { request, answer }: Asked) {
+    pub(super) fn answer(&mut self, Asked { request, who, from, answer }: Asked) {
         let response = match request {
             Request::Status => Response::Status(Box::new(Status::clone(&self.status.borrow()))),
             Request::Ipvs => match self.reconciler.kernel().table() {
@@ -79,6 +83,21 @@ impl<K: Kernel> Driver<K> {
             },
             Request::Failover => self.hand_over(),
             Request::Release => return self.release(answer),
+            Request::ConfigShow { generation } => self.show(generation),
+            Request::ConfigDiff { generation } => self.compare(generation),
+            Request::ConfigHistory => self.history(),
+            Request::ConfigApply { document, signature, confirm_within } => {
+                let given = Volume {
+                    device: from.clone(),
+                    document: Ok(document.into_bytes()),
+                    signature: Ok(signature.into_bytes()),
+                };
+                return self.apply(&given, confirm_within, (&who, &from), answer);
+            }
+            Request::ConfigConfirm => return self.confirm((&who, &from), answer),
+            Request::ConfigRollback { generation } => {
+                return self.roll_back(generation, (&who, &from), answer);
+            }
         };
         // A peer that has gone needs no answer.
         let _ = answer.send(response);

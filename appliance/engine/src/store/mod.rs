@@ -1,0 +1,319 @@
+//! The configuration store's edge: a thread that owns the CONFIG partition and is the only one to write it. The driver
+//! sends it orders and hears of outcomes over channels; neither it nor VRRP ever waits for a disk.
+//!
+//! Which bytes are written, and which record counts, is `halcyon_core::store`'s to decide; which disk, [`partition`]'s.
+//! A disk that fails or goes away is looked for until it is back, and then everything on it is read anew.
+
+pub mod medium;
+pub mod partition;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use halcyon_core::store::commit::{self, Document, Store};
+use halcyon_core::store::keys::{Keys, NoKeys};
+use halcyon_core::store::layout;
+use halcyon_core::store::record::{Origin, Term};
+use halcyon_core::store::slots::{Kept, PassedOver, Slots};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::provision::{self, Document as Judged};
+use medium::Medium;
+
+/// Between two attempts to find the partition.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long a disk may take to appear after the start before its absence is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a partition that nobody asks for is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A document.
+    Commit(Document, Term),
+    /// The confirmation of the trial in force.
+    Confirm,
+    /// The document of an earlier generation, as the next one.
+    RollBack(u64),
+}
+
+#[derive(Debug)]
+enum Command {
+    Order {
+        number: u64,
+        work: Work,
+        origin: Origin,
+    },
+    /// The trial is over without a confirmation.
+    Undo,
+}
+
+/// What was found on the partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Where it is, e.g. `/dev/sda5`.
+    pub device: String,
+    /// Whose it is: the device id.
+    pub id: String,
+    /// Every record, the newest first.
+    pub records: Vec<Kept>,
+    /// The newest document that counts and that this version takes, with its generation.
+    pub chosen: Option<(Judged, u64)>,
+    /// What might have counted and does not, a sentence each.
+    pub passed_over: Vec<String>,
+    /// The highest revision that ever stayed here.
+    pub highest: u64,
+}
+
+/// What the store tells.
+#[derive(Debug)]
+pub enum Event {
+    /// The partition was opened and read.
+    Opened(Box<Contents>),
+    /// It cannot be used, and why.
+    Lost(String),
+    /// An order came to its end.
+    Done {
+        /// The order's number.
+        number: u64,
+        /// The record, or why there is none.
+        outcome: Result<Box<Kept>, String>,
+        /// Every record there is now, the newest first; what was there before if the disk was lost.
+        records: Vec<Kept>,
+    },
+}
+
+/// The driver's end.
+#[derive(Debug)]
+pub struct Handle {
+    commands: Option<Sender<Command>>,
+    orders: u64,
+}
+
+impl Handle {
+    /// For a box that was not started from a disk.
+    pub fn none() -> Self {
+        Self { commands: None, orders: 0 }
+    }
+
+    /// Whether there is, or may be, a partition.
+    pub fn exists(&self) -> bool {
+        self.commands.is_some()
+    }
+
+    /// Orders something to be written; the number that [`Event::Done`] will name.
+    pub fn order(&mut self, work: Work, origin: Origin) -> u64 {
+        self.orders += 1;
+        self.send(Command::Order { number: self.orders, work, origin });
+        self.orders
+    }
+
+    /// Says that the trial is over without a confirmation.
+    pub fn undo(&self) {
+        self.send(Command::Undo);
+    }
+
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread ends with the process only.
+            let _ = commands.send(command);
+        }
+    }
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When the kernel gives no thread.
+pub fn spawn(
+    disk: partition::Origin,
+    trusted: Vec<String>,
+    events: UnboundedSender<Event>,
+) -> io::Result<Handle> {
+    let (commands, orders) = channel();
+    std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || Keeper { find: move || disk.find(), trusted, events }.run(&orders))?;
+    Ok(Handle { commands: Some(commands), orders: 0 })
+}
+
+struct Keeper<F> {
+    find: F,
+    trusted: Vec<String>,
+    events: UnboundedSender<Event>,
+}
+
+impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
+    fn run(&self, commands: &Receiver<Command>) {
+        let began = Instant::now();
+        let mut open: Option<(Medium, Store)> = None;
+        let mut told: Option<String> = None;
+        loop {
+            if open.is_none() {
+                match (self.find)().and_then(|path| begin(&path, &self.trusted)) {
+                    Ok((medium, store, contents)) => {
+                        open = Some((medium, store));
+                        told = None;
+                        self.tell(Event::Opened(Box::new(contents)));
+                    }
+                    Err(why) if began.elapsed() > PATIENCE && told.as_ref() != Some(&why) => {
+                        self.tell(Event::Lost(why.clone()));
+                        told = Some(why);
+                    }
+                    Err(_) => {}
+                }
+            }
+            let lost = match commands.recv_timeout(if open.is_some() { LOOK } else { AGAIN }) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    open.as_ref().and_then(|(medium, _)| medium.keys().err()).map(|error| error.to_string())
+                }
+                Ok(Command::Undo) => {
+                    open.iter_mut().for_each(|(_, store)| store.undo_trial());
+                    None
+                }
+                Ok(Command::Order { number, work, origin }) => match &mut open {
+                    Some((medium, store)) => {
+                        let (outcome, lost) = carry_out(medium, store, work, origin);
+                        let records = records(store.slots());
+                        self.tell(Event::Done { number, outcome, records });
+                        lost
+                    }
+                    None => {
+                        let why = told.clone().unwrap_or_else(|| "the disk is not there yet".to_owned());
+                        self.tell(Event::Done { number, outcome: Err(why), records: Vec::new() });
+                        None
+                    }
+                },
+            };
+            if let Some(why) = lost {
+                open = None;
+                self.tell(Event::Lost(why.clone()));
+                told = Some(why);
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // A driver that has ended needs no news.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Opens the partition, makes the device key if it never had one, reads all there is and chooses.
+fn begin(path: &Path, trusted: &[String]) -> Result<(Medium, Store, Contents), String> {
+    let medium =
+        Medium::open(path).map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
+    let (mut store, passed) = read(&medium, seed).map_err(|why| format!("{}: {why}", path.display()))?;
+    let contents = choose(&mut store, &passed, path.display().to_string(), trusted);
+    Ok((medium, store, contents))
+}
+
+/// The newest record that stays and whose document this version takes; signed by the device it is already.
+fn choose(store: &mut Store, passed: &[PassedOver], device: String, trusted: &[String]) -> Contents {
+    let number = |passed: &PassedOver| match passed.generation {
+        Some(generation) => format!("generation {generation}"),
+        None => format!("slot {}", passed.slot),
+    };
+    let mut passed_over: Vec<String> =
+        passed.iter().map(|passed| format!("{} is passed over: {}", number(passed), passed.why)).collect();
+    let records = records(store.slots());
+    let (mut chosen, mut highest) = (None, 0);
+    for kept in records.iter().filter(|kept| kept.stays()) {
+        let generation = kept.record.generation;
+        match provision::stored(&kept.record.document, &kept.record.seal, trusted) {
+            Ok(document) => {
+                highest = document.mark.revision.max(highest);
+                chosen.get_or_insert((document, generation));
+            }
+            Err(reasons) if chosen.is_none() => {
+                passed_over.push(format!("generation {generation} is passed over: {}", reasons.join("; ")));
+            }
+            Err(_) => {}
+        }
+    }
+    if let Some((_, generation)) = &chosen {
+        store.adopt(*generation);
+    }
+    Contents { device, id: store.keys().device().to_string(), records, chosen, passed_over, highest }
+}
+
+fn read(
+    medium: &Medium,
+    seed: impl Fn() -> Result<[u8; 32], String>,
+) -> Result<(Store, Vec<PassedOver>), String> {
+    let said = |error: io::Error| error.to_string();
+    if layout::count(medium.size()) < layout::FEWEST {
+        return Err(format!("a partition of {} bytes is too small; write the image again", medium.size()));
+    }
+    let copies = medium.keys().map_err(said)?;
+    let keys = match Keys::of_copies([&copies[0], &copies[1]]) {
+        Ok(keys) => keys,
+        Err(NoKeys::Empty) => {
+            // Records without a key are what a reset that was cut off leaves; no key will ever fit them.
+            if medium.slots().iter().any(|slot| slot.header.iter().any(|byte| *byte != 0)) {
+                medium.carry_out(&commit::reset(medium.size())).map_err(said)?;
+            }
+            let keys = Keys::first(seed()?);
+            medium.carry_out(&commit::write_keys(&keys)).map_err(said)?;
+            keys
+        }
+        // Whatever this is, it is not written over.
+        Err(why) => return Err(format!("{why}; nothing is read from it and nothing is written to it")),
+    };
+    if copies.iter().any(|copy| Keys::read(copy).is_err_and(|why| why != NoKeys::Empty)) {
+        medium.carry_out(&commit::write_keys(&keys)).map_err(said)?;
+    }
+    let slots = Slots::read(&medium.slots(), &keys);
+    let (_, passed_over) = slots.at_start();
+    Ok((Store::at_start(keys, slots), passed_over))
+}
+
+/// Writes what is ordered: the record, or why not, and why the disk is lost if it is.
+fn carry_out(
+    medium: &Medium,
+    store: &mut Store,
+    work: Work,
+    origin: Origin,
+) -> (Result<Box<Kept>, String>, Option<String>) {
+    let change = match work {
+        Work::Commit(document, term) => store.commit(document, term, origin),
+        Work::Confirm => store.confirm(&origin),
+        Work::RollBack(generation) => store.roll_back(generation, origin),
+    };
+    let change = match change {
+        Ok(change) => change,
+        Err(why) => return (Err(why.to_string()), None),
+    };
+    match medium.carry_out(&change.steps) {
+        Ok(()) => {
+            store.done(change);
+            let kept = store.in_force().cloned().map(Box::new);
+            (kept.ok_or_else(|| "nothing is in force".to_owned()), None)
+        }
+        Err(error) => {
+            store.failed(&change);
+            (Err(error.to_string()), Some(error.to_string()))
+        }
+    }
+}
+
+fn records(slots: &Slots) -> Vec<Kept> {
+    slots.history().into_iter().cloned().collect()
+}
+
+/// Of the kernel's generator; waits until it has been seeded, once after boot.
+fn seed() -> Result<[u8; 32], String> {
+    let mut seed = [0; 32];
+    match rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()) {
+        Ok(32) => Ok(seed),
+        Ok(_) => Err("the kernel's generator gave too little".to_owned()),
+        Err(error) => Err(format!("the kernel's generator gave nothing: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! A partition in a file: what is written is found again, by another start and after damage.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use halcyon_core::store::record::Term;
+
+use super::*;
+
+fn partition(name: &str) -> File {
+    let path = std::env::temp_dir().join(format!("halcyon-store-{}-{name}", std::process::id()));
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    file.set_len(8 << 20).unwrap();
+    file
+}
+
+fn open(file: &File) -> Result<(Medium, Store, Vec<PassedOver>), String> {
+    let medium = Medium::of(file.try_clone().unwrap()).unwrap();
+    let (store, passed) = read(&medium, || Ok([7; 32]))?;
+    Ok((medium, store, passed))
+}
+
+fn commit(medium: &Medium, store: &mut Store, text: &str, term: Term) -> u64 {
+    let document = Document { bytes: text.into(), seal: b"seal".to_vec(), schema: 1 };
+    let (outcome, lost) = carry_out(medium, store, Work::Commit(document, term), Origin::default());
+    assert_eq!(lost, None);
+    outcome.unwrap().record.generation
+}
+
+#[test]
+fn the_next_start_finds_what_was_committed_and_an_unconfirmed_trial_does_not_count() {
+    let file = partition("commit");
+    let (medium, mut store, _) = open(&file).unwrap();
+    let device = store.keys().device();
+    assert_eq!(commit(&medium, &mut store, "one", Term::Permanent), 1);
+    assert_eq!(commit(&medium, &mut store, "two", Term::Trial(60)), 2);
+
+    let (_, again, passed) = open(&file).unwrap();
+    assert_eq!(again.keys().device(), device);
+    assert_eq!(again.in_force().unwrap().record.document, b"one");
+    assert!(passed[0].why.contains("on trial"), "{passed:?}");
+
+    let (outcome, _) = carry_out(&medium, &mut store, Work::Confirm, Origin::default());
+    assert!(outcome.unwrap().confirmed);
+    assert_eq!(open(&file).unwrap().1.in_force().unwrap().record.document, b"two");
+}
+
+#[test]
+fn a_flipped_bit_makes_a_start_pass_the_record_over_with_its_reason() {
+    let file = partition("flip");
+    let (medium, mut store, _) = open(&file).unwrap();
+    commit(&medium, &mut store, "one", Term::Permanent);
+    commit(&medium, &mut store, "two", Term::Permanent);
+    let at = (0..layout::count(medium.size()))
+        .map(|slot| layout::slot(slot) + layout::BODY)
+        .find(|at| medium.read(*at, 3).unwrap() == b"two")
+        .unwrap();
+    file.write_all_at(b"tvo", at).unwrap();
+    let (_, again, passed) = open(&file).unwrap();
+    assert_eq!(again.in_force().unwrap().record.document, b"one");
+    assert!(passed[0].why.contains("signature does not fit"), "{passed:?}");
+}
+
+#[test]
+fn a_damaged_key_is_mended_from_its_copy_and_never_written_over_when_both_are_damaged() {
+    let file = partition("keys");
+    let (medium, mut store, _) = open(&file).unwrap();
+    commit(&medium, &mut store, "one", Term::Permanent);
+    file.write_all_at(b"x", layout::KEY_COPIES[0]).unwrap();
+    assert!(open(&file).unwrap().1.in_force().is_some());
+    let copies = medium.keys().unwrap();
+    assert_eq!(copies[0], copies[1]);
+    for at in layout::KEY_COPIES {
+        file.write_all_at(b"x", at).unwrap();
+    }
+    let before = medium.keys().unwrap();
+    assert!(open(&file).err().unwrap().contains("damaged"));
+    assert_eq!(medium.keys().unwrap(), before);
+}
+
+#[test]
+fn a_reset_that_was_cut_off_is_carried_to_its_end() {
+    let file = partition("reset");
+    let (medium, mut store, _) = open(&file).unwrap();
+    commit(&medium, &mut store, "one", Term::Permanent);
+    medium.carry_out(&commit::reset(medium.size())[..4]).unwrap();
+    let (_, again, _) = open(&file).unwrap();
+    assert_eq!(again.slots().history().len(), 0);
+}
+
+#[test]
+fn a_document_without_a_trusted_signature_is_passed_over_though_the_device_signed_it() {
+    let file = partition("unsealed");
+    let (medium, mut store, passed) = open(&file).unwrap();
+    commit(&medium, &mut store, "schema = 1", Term::Permanent);
+    let contents = choose(&mut store, &passed, "x".into(), &[]);
+    assert_eq!(contents.chosen, None);
+    assert!(contents.passed_over[0].starts_with("generation 1 is passed over: "), "{contents:?}");
+}
+
+#[test]
+fn a_disk_that_gives_back_other_bytes_is_no_success() {
+    let file = partition("liar");
+    let (medium, ..) = open(&file).unwrap();
+    let wrong = [halcyon_core::store::Step::Expect { at: 0, bytes: vec![1; 4096] }];
+    assert!(medium.carry_out(&wrong).unwrap_err().to_string().contains("other bytes"));
+}
+
+#[test]
+fn orders_without_a_disk_come_to_an_end() {
+    let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (commands, orders) = channel();
+    commands.send(Command::Order { number: 1, work: Work::Confirm, origin: Origin::default() }).unwrap();
+    drop(commands);
+    Keeper { find: || Err("no disk".to_owned()), trusted: Vec::new(), events }.run(&orders);
+    let Some(Event::Done { number: 1, outcome, .. }) = told.blocking_recv() else { panic!() };
+    assert!(outcome.unwrap_err().contains("not there yet"));
+}
