@@ -5,6 +5,7 @@
 
 mod boots;
 mod case;
+mod config;
 mod faults;
 mod interop;
 mod recovery;
@@ -29,6 +30,7 @@ const CASES: &[&[Case]] = &[
     boots::CASES,
     units::CASES,
     volumes::CASES,
+    config::CASES,
 ];
 
 fn main() -> ExitCode {
