@@ -1,11 +1,12 @@
-//! Keeping the configuration: what the store's news mean for the box, and the verbs that change its document. Decides the
-//! order: a document is judged, then written, then in force. Nothing here waits; answers go out when the store is done.
+//! Keeping the configuration: what the store's news mean for the box. Decides the order: a document is judged, then
+//! written, then in force. Nothing here waits; answers go out when the store is done. [`verbs`] change the document,
+//! [`reading`] shows what is kept.
 
-use std::time::{Duration, SystemTime};
+mod reading;
+mod verbs;
 
-use halcyon_core::config::difference::difference;
-use halcyon_core::config::redact::redacted;
-use halcyon_core::config::seal;
+use std::time::SystemTime;
+
 use halcyon_core::control::Response;
 use halcyon_core::moment::Moment;
 use halcyon_core::report;
@@ -17,14 +18,9 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Driver;
-use crate::binding::Binding;
 use crate::clock;
-use crate::provision::{self, Document, Verdict};
+use crate::provision::Document;
 use crate::store::{Contents, Event, Handle, Work};
-use crate::volume::Volume;
-
-/// Shortest and longest time of a trial, in seconds.
-const TRIAL: std::ops::RangeInclusive<u32> = 1..=86_400;
 
 /// What is known of the store.
 #[derive(Debug)]
@@ -238,204 +234,6 @@ impl<K: Kernel> Driver<K> {
             self.supervisor.report(&event);
         }
         self.inspect_at = clock::now();
-    }
-
-    /// Takes a document that an operator gives.
-    pub(super) fn apply(
-        &mut self,
-        volume: &Volume,
-        confirm_within: Option<u32>,
-        (who, from): (&str, &str),
-        answer: oneshot::Sender<Response>,
-    ) {
-        let current = self.binding.document().map(|(document, _)| document.mark.clone());
-        let judged = match provision::judge(volume, self.binding.trusted(), current.as_ref()) {
-            Verdict::Take(document) => self.fits(document, confirm_within),
-            Verdict::Leave(why) => Err(why),
-            Verdict::Refuse(reasons) => Err(reasons.join("\n")),
-        };
-        let term = confirm_within.map_or(Term::Permanent, Term::Trial);
-        let origin = self.origin(who, from);
-        match judged {
-            Err(why) => drop(answer.send(Response::Refused(why))),
-            Ok(document) => {
-                let work = Work::Commit(stored(&document), term);
-                self.write(work, Then::Take(document, confirm_within), origin, answer);
-            }
-        }
-    }
-
-    fn fits(&self, document: Box<Document>, trial: Option<u32>) -> Result<Box<Document>, String> {
-        Binding::member_of(&document, self.reconciler.observed())?;
-        match trial {
-            Some(seconds) if !TRIAL.contains(&seconds) => {
-                Err("a trial lasts a second at least and a day at most".to_owned())
-            }
-            Some(_) if self.binding.document().is_none() => {
-                Err("there is no document to go back to; apply it without --confirm-within".to_owned())
-            }
-            _ => Ok(document),
-        }
-    }
-
-    /// Makes the trial permanent.
-    pub(super) fn confirm(&mut self, (who, from): (&str, &str), answer: oneshot::Sender<Response>) {
-        if self.binding.on_trial().is_none() {
-            drop(answer.send(Response::Refused("no trial is running: there is nothing to confirm".into())));
-            return;
-        }
-        let origin = self.origin(who, from);
-        self.write(Work::Confirm, Then::Confirm, origin, answer);
-    }
-
-    /// Goes back to an earlier document, or ends a trial.
-    pub(super) fn roll_back(
-        &mut self,
-        generation: Option<u64>,
-        (who, from): (&str, &str),
-        answer: oneshot::Sender<Response>,
-    ) {
-        if generation.is_none() && self.binding.on_trial().is_some() && self.keeping.asked.is_none() {
-            self.undo_trial();
-            let response =
-                Response::Done("the trial is over; the document before it is in force again".into());
-            drop(answer.send(response));
-            return;
-        }
-        let judged = self.earlier(generation).and_then(|kept| {
-            let record = &kept.record;
-            provision::stored(&record.document, &record.seal, self.binding.trusted())
-                .map_err(|reasons| reasons.join("\n"))
-                .and_then(|document| self.fits(Box::new(document), None))
-                .map(|document| (document, record.generation))
-        });
-        let origin = self.origin(who, from);
-        match judged {
-            Err(why) => drop(answer.send(Response::Refused(why))),
-            Ok((document, generation)) => {
-                self.write(Work::RollBack(generation), Then::Take(document, None), origin, answer);
-            }
-        }
-    }
-
-    /// The record of a generation; without one, the newest that stayed and says something else than what is in force.
-    fn earlier(&self, generation: Option<u64>) -> Result<&Kept, String> {
-        let now = self.binding.document();
-        let found = match generation {
-            Some(generation) => self.keeping.find(generation).filter(|kept| kept.stays()),
-            None => self.keeping.records.iter().find(|kept| {
-                kept.stays()
-                    && now.is_some_and(|(document, number)| {
-                        kept.record.generation < number && kept.record.document != document.bytes
-                    })
-            }),
-        };
-        found.ok_or_else(|| match generation {
-            Some(generation) => commit::Unwritable::NoGeneration(generation).to_string(),
-            None if !self.keeping.handle.exists() => self.keeping.why_not(),
-            None => "no earlier document is kept here".to_owned(),
-        })
-    }
-
-    fn write(&mut self, work: Work, then: Then, origin: Origin, answer: oneshot::Sender<Response>) {
-        if self.keeping.asked.is_some() || self.keeping.saving.is_some() || !self.keeping.settled {
-            let why = "the configuration is being written; ask again in a moment";
-            drop(answer.send(Response::Refused(why.into())));
-        } else if self.keeping.works() {
-            let number = self.keeping.handle.order(work, origin.clone());
-            self.keeping.asked = Some(Asked { number, answer, then, origin });
-        } else {
-            let response = self.finish(then, None, origin);
-            drop(answer.send(response));
-        }
-    }
-
-    /// Puts in force what was written as `generation`, or could not be.
-    fn finish(&mut self, then: Then, generation: Option<u64>, origin: Origin) -> Response {
-        let saved = match generation {
-            Some(generation) => format!("saved as generation {generation}"),
-            None => format!("NOT saved ({}), lost with the power", self.keeping.why_not()),
-        };
-        let unsaved = (generation.is_none() && self.keeping.handle.exists()).then_some(origin);
-        self.inspect_at = clock::now();
-        match then {
-            Then::Take(document, trial) => {
-                let number = generation.unwrap_or_else(|| self.binding.next());
-                let until = trial.map(|seconds| clock::now() + Duration::from_secs(seconds.into()));
-                let revision = document.mark.revision;
-                let event = self.binding.put(*document, number, until, "console");
-                self.supervisor.report(&event);
-                self.keeping.unsaved = unsaved;
-                Response::Done(match trial {
-                    None => format!("revision {revision} is in force, {saved}"),
-                    Some(seconds) => format!(
-                        "revision {revision} is on trial, {saved}; \"config confirm\" within {seconds} s keeps it, \
-                         silence, a restart or a power cut undoes it"
-                    ),
-                })
-            }
-            Then::Confirm => {
-                self.binding.confirm();
-                self.keeping.unsaved = unsaved;
-                Response::Done(format!("the document stays in force, {saved}"))
-            }
-        }
-    }
-
-    /// The document in force, or that of a generation, without its secrets.
-    pub(super) fn show(&self, generation: Option<u64>) -> Response {
-        match (generation, self.binding.document()) {
-            (None, Some((document, _))) => Response::Text(redacted(&document.bytes)),
-            (None, None) => Response::Refused("there is no document".into()),
-            (Some(generation), _) => match self.keeping.find(generation) {
-                Some(kept) => Response::Text(redacted(&kept.record.document)),
-                None => Response::Refused(commit::Unwritable::NoGeneration(generation).to_string()),
-            },
-        }
-    }
-
-    /// What changed from a generation to what is in force.
-    pub(super) fn compare(&self, generation: Option<u64>) -> Response {
-        let Some((document, _)) = self.binding.document() else {
-            return Response::Refused("there is no document".into());
-        };
-        match self.earlier(generation) {
-            Err(why) => Response::Refused(why),
-            Ok(kept) => {
-                let old = redacted(&kept.record.document);
-                let lines = difference(&old, &redacted(&document.bytes));
-                let number = kept.record.generation;
-                Response::Text(if lines.is_empty() {
-                    format!("generation {number} says the same, but for secrets\n")
-                } else {
-                    format!("since generation {number}:\n{lines}")
-                })
-            }
-        }
-    }
-
-    /// Every generation that is kept.
-    pub(super) fn history(&self) -> Response {
-        let in_force = self.binding.document().map(|(_, generation)| generation);
-        let mut text = format!("kept: {}\n", self.keeping.place);
-        for kept in &self.keeping.records {
-            let record = &kept.record;
-            let mark = if in_force == Some(record.generation) { "*" } else { " " };
-            let term = match (record.term, kept.confirmed) {
-                (Term::Permanent, _) => "permanent",
-                (Term::Trial(_), true) => "trial, confirmed",
-                (Term::Trial(_), false) => "trial, not confirmed",
-            };
-            let Origin { clock, uptime, who, from, .. } = &record.origin;
-            let digest = seal::digest(&record.document);
-            text.push_str(&format!(
-                "{mark} generation {}, {term}, sha256 {}…, by {who} from {from}, clock {clock}, {} s after the start\n",
-                record.generation,
-                &digest[..12],
-                uptime / 1000,
-            ));
-        }
-        Response::Text(text)
     }
 
     fn origin(&self, who: &str, from: &str) -> Origin {

@@ -1,0 +1,89 @@
+//! The verbs that only read what is kept: show, diff, history. No secret of a document leaves by them.
+
+use halcyon_core::config::difference::difference;
+use halcyon_core::config::redact::redacted;
+use halcyon_core::config::seal;
+use halcyon_core::control::Response;
+use halcyon_core::store::commit;
+use halcyon_core::store::record::{Origin, Term};
+use halcyon_core::store::slots::Kept;
+use halcyon_kernel::Kernel;
+
+use crate::driver::Driver;
+
+impl<K: Kernel> Driver<K> {
+    /// The document in force, or that of a generation, without its secrets.
+    pub(in crate::driver) fn show(&self, generation: Option<u64>) -> Response {
+        match (generation, self.binding.document()) {
+            (None, Some((document, _))) => Response::Text(redacted(&document.bytes)),
+            (None, None) => Response::Refused("there is no document".into()),
+            (Some(generation), _) => match self.keeping.find(generation) {
+                Some(kept) => Response::Text(redacted(&kept.record.document)),
+                None => Response::Refused(commit::Unwritable::NoGeneration(generation).to_string()),
+            },
+        }
+    }
+
+    /// What changed from a generation to what is in force.
+    pub(in crate::driver) fn compare(&self, generation: Option<u64>) -> Response {
+        let Some((document, _)) = self.binding.document() else {
+            return Response::Refused("there is no document".into());
+        };
+        match self.earlier(generation) {
+            Err(why) => Response::Refused(why),
+            Ok(kept) => {
+                let old = redacted(&kept.record.document);
+                let lines = difference(&old, &redacted(&document.bytes));
+                let number = kept.record.generation;
+                Response::Text(if lines.is_empty() {
+                    format!("generation {number} says the same, but for secrets\n")
+                } else {
+                    format!("since generation {number}:\n{lines}")
+                })
+            }
+        }
+    }
+
+    /// Every generation that is kept.
+    pub(in crate::driver) fn history(&self) -> Response {
+        let in_force = self.binding.document().map(|(_, generation)| generation);
+        let mut text = format!("kept: {}\n", self.keeping.place);
+        for kept in &self.keeping.records {
+            let record = &kept.record;
+            let mark = if in_force == Some(record.generation) { "*" } else { " " };
+            let term = match (record.term, kept.confirmed) {
+                (Term::Permanent, _) => "permanent",
+                (Term::Trial(_), true) => "trial, confirmed",
+                (Term::Trial(_), false) => "trial, not confirmed",
+            };
+            let Origin { clock, uptime, who, from, .. } = &record.origin;
+            let digest = seal::digest(&record.document);
+            text.push_str(&format!(
+                "{mark} generation {}, {term}, sha256 {}…, by {who} from {from}, clock {clock}, {} s after the start\n",
+                record.generation,
+                &digest[..12],
+                uptime / 1000,
+            ));
+        }
+        Response::Text(text)
+    }
+
+    /// The record of a generation; without one, the newest that stayed and says something else than what is in force.
+    pub(super) fn earlier(&self, generation: Option<u64>) -> Result<&Kept, String> {
+        let now = self.binding.document();
+        let found = match generation {
+            Some(generation) => self.keeping.find(generation).filter(|kept| kept.stays()),
+            None => self.keeping.records.iter().find(|kept| {
+                kept.stays()
+                    && now.is_some_and(|(document, number)| {
+                        kept.record.generation < number && kept.record.document != document.bytes
+                    })
+            }),
+        };
+        found.ok_or_else(|| match generation {
+            Some(generation) => commit::Unwritable::NoGeneration(generation).to_string(),
+            None if !self.keeping.handle.exists() => self.keeping.why_not(),
+            None => "no earlier document is kept here".to_owned(),
+        })
+    }
+}
