@@ -31,6 +31,14 @@ impl Uevent {
         fields.contains_key("ACTION").then_some(Self { fields })
     }
 
+    /// A device that is there already, as its `uevent` file in sysfs tells it: the same keys, a line each.
+    pub(crate) fn of_present(subsystem: &str, text: &str) -> Self {
+        let lines = text.lines().filter_map(|line| line.split_once('='));
+        let known = [("ACTION", "add"), ("SUBSYSTEM", subsystem)];
+        let fields = lines.chain(known).map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self { fields: fields.collect() }
+    }
+
     /// The value of a key, e.g. `SUBSYSTEM`.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.fields.get(key).map(String::as_str)
@@ -107,6 +115,14 @@ mod tests {
         assert_eq!(event.wanted_module(), Some("pci:v1"));
         assert_eq!(Uevent::parse(b"libudev\0\xfe\xed\xca\xfe"), None);
         assert_eq!(Uevent::parse(b""), None);
+    }
+
+    #[test]
+    fn a_device_that_is_there_reads_like_one_that_comes() {
+        let text = "MAJOR=8\nMINOR=4\nDEVNAME=sda4\nDEVTYPE=partition\nPARTN=4\nPARTNAME=config\n";
+        let event = Uevent::of_present("block", text);
+        assert_eq!((event.get("ACTION"), event.get("SUBSYSTEM")), (Some("add"), Some("block")));
+        assert_eq!((event.get("DEVNAME"), event.get("PARTNAME")), (Some("sda4"), Some("config")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Taking in what happened: from each source to the events that supervision understands.
 
+use std::fs;
+
 use halcyon_core::journal::Level;
 use halcyon_core::moment::Moment;
 use halcyon_core::report::Event as Report;
@@ -129,7 +131,19 @@ impl Init {
         while let Some(news) = self.uevents.as_ref().and_then(Uevents::next) {
             match news {
                 News::Event(event) if event.get("ACTION") == Some("add") => self.take_device(&event, now),
-                News::Event(_) | News::Lost => {}
+                News::Event(_) => {}
+                News::Lost => self.look_again(now),
+            }
+        }
+    }
+
+    /// Takes every device that is there as if it came just now; those that were taken before mean nothing new.
+    fn look_again(&mut self, now: Moment) {
+        for subsystem in ["block", "watchdog", "input"] {
+            let devices = fs::read_dir(format!("/sys/class/{subsystem}")).into_iter().flatten().flatten();
+            for device in devices {
+                let text = fs::read_to_string(device.path().join("uevent")).unwrap_or_default();
+                self.take_device(&Uevent::of_present(subsystem, &text), now);
             }
         }
     }
