@@ -54,7 +54,6 @@ const PLAIN_PORT: u16 = 8898;
 fn unconfigured(story: &mut Story) -> Result<()> {
     story.with_pair(Wording::default(), |story, pair| {
         pair.boxes[0].hardware.disks.clear();
-        pair.boxes[0].hardware.more.extend(["-rtc".into(), "base=1990-01-01T00:00:00".into()]);
         story.step("without a disk and a document it waits, and says so", |_| {
             pair.power_on(0)?;
             let machine = pair.boxes[0].machine()?;
@@ -66,13 +65,6 @@ fn unconfigured(story: &mut Story) -> Result<()> {
                     "the console should say that a volume labelled HALCYON is wanted, and that it found {mac}"
                 )
             })
-        })?;
-        story.step("with a dead clock battery its time is the image's", |story| {
-            let stat = pair.agent(0).read("/proc/stat")?;
-            let btime = stat.lines().find_map(|line| line.strip_prefix("btime ")).context("no btime")?;
-            let began: u64 = btime.trim().parse()?;
-            story.note(format!("started at {began}"));
-            ensure(began >= DEBIAN_13, || format!("the box believes that it started at {began}"))
         })?;
         story.step("nothing of it is on the wire that looks like a member", |_| {
             let port = pair.boxes[0].port;
