@@ -240,3 +240,18 @@ fn the_walk_follows_the_kernel() {
     rst.stations[0].answers = Answers::Ports(BTreeSet::new());
     assert_eq!(ends(&rst, Segment::Reset).len(), 1, "a reset is never scheduled");
 }
+
+/// A frame that went out to a box without a guard and comes back: what is readdressed then is not the conversation of
+/// which the box remembers the server.
+#[test]
+fn what_comes_back_readdressed_is_served() {
+    let member = |master, sees: &[usize]| Member { master, sees: sees.iter().copied().collect() };
+    let mut cluster = fixture::of(&[member(true, &[0, 1]), member(false, &[0])]);
+    cluster.stations[1].kernel.rules = Rules::default();
+    for segment in [Segment::Syn, Segment::Datagram] {
+        let walks = walk(&cluster, packet(segment), Sender::Client, 0, &lan());
+        let ends: BTreeSet<u32> = walks.iter().map(|walk| walk.crossings).collect();
+        assert_eq!(ends, [0, 2].into(), "{segment:?}");
+        assert!(walks.iter().all(|walk| matches!(walk.end, End::Served { at: 0, .. })), "{segment:?}");
+    }
+}

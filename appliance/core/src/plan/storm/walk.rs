@@ -189,7 +189,9 @@ impl Search<'_> {
         if let Err(stopped) = below {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
-        match ruling(station, &packet, seen.mark, walk.entries.get(&at)) {
+        // What was readdressed is not the conversation that left an entry here before.
+        let entry = walk.entries.get(&at).filter(|_| packet.service == frame.packet.service);
+        match ruling(station, &packet, seen.mark, entry) {
             Ruling::Pass => self.deliver(walk, &frame, at, seen),
             Ruling::Stuck(_) => self.end(walk, End::Stuck { at }),
             Ruling::NoServer(_) => self.end(walk, End::NoServer { at }),
