@@ -8,8 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use glob::Pattern;
 
-use crate::glob;
 use crate::kmod::modinfo::Catalogue;
 use crate::packages::Packages;
 use crate::unpacked::files_below;
@@ -66,10 +66,11 @@ fn select<'a>(
     pattern: &'a str,
 ) -> impl Iterator<Item = (&'a String, &'a PathBuf)> {
     let prefix = pattern.split('*').next().unwrap_or_default();
+    let fits = Pattern::new(pattern);
     available
         .range(prefix.to_owned()..)
         .take_while(move |(name, _)| name.starts_with(prefix))
-        .filter(move |(name, _)| glob::matches(pattern, name))
+        .filter(move |(name, _)| fits.as_ref().is_ok_and(|fits| fits.matches(name)))
 }
 
 #[cfg(test)]

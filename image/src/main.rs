@@ -29,7 +29,6 @@ mod disk;
 mod manifest;
 
 mod digest;
-mod glob;
 mod tool;
 
 use std::path::PathBuf;

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
+use glob::Pattern;
 use serde::Serialize;
 
 use super::closure::{Needs, load_order};
 use super::modinfo::Catalogue;
 use crate::firmware::Firmware;
-use crate::glob;
 
 /// A device as the PCI bus names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +130,8 @@ pub(crate) fn resolve(
     let mut broken = Vec::new();
     for device in promised {
         let alias = device.alias();
-        let drives = |name: &&String| {
-            catalogue.modules[*name].aliases.iter().any(|pattern| glob::matches(pattern, &alias))
-        };
+        let fits = |pattern: &String| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(&alias));
+        let drives = |name: &&String| catalogue.modules[*name].aliases.iter().any(fits);
         let mut modules: BTreeSet<_> = taken.iter().filter(drives).cloned().collect();
         // Every virtio device is driven through this; which driver sits on it is asked by another bus's name.
         if device.vendor == 0x1af4 && catalogue.builtin.contains("virtio_pci") {

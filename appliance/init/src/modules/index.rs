@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::glob;
+use glob::Pattern;
 
 /// The indexes of one kernel, parsed where that is cheap.
 #[derive(Debug, Default)]
@@ -53,9 +53,9 @@ impl Index {
 
     /// The modules that these modaliases ask for, each once, in the order of the alias list.
     pub(crate) fn of_aliases(&self, modaliases: &BTreeSet<String>) -> Vec<String> {
-        let mut by_bus: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        let mut by_bus: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for alias in modaliases {
-            by_bus.entry(bus(alias.as_bytes())).or_default().push(alias.as_bytes());
+            by_bus.entry(bus(alias)).or_default().push(alias);
         }
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
@@ -64,14 +64,13 @@ impl Index {
             else {
                 continue;
             };
-            let pattern = pattern.as_bytes();
-            let literal =
-                pattern.iter().position(|b| matches!(b, b'*' | b'?' | b'[')).unwrap_or(pattern.len());
-            let asks = |alias: &&&[u8]| {
+            let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+            // Of thousands of patterns, few begin like any device here; only those are worth reading.
+            let asks = |alias: &&&str| {
                 alias.starts_with(&pattern[..literal])
-                    && glob::matches(&pattern[literal..], &alias[literal..])
+                    && Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(alias))
             };
-            let devices: &[&[u8]] = by_bus.get(bus(pattern)).map_or(&[], Vec::as_slice);
+            let devices: &[&str] = by_bus.get(bus(pattern)).map_or(&[], Vec::as_slice);
             // A pattern with a wildcard in its bus ("acpi*:…") is compared with everything.
             let any = match devices.is_empty() && literal < bus(pattern).len() {
                 false => devices.iter().find(asks).is_some(),
@@ -137,8 +136,8 @@ fn normal(name: &str) -> String {
 }
 
 /// What stands before the first colon.
-fn bus(alias: &[u8]) -> &[u8] {
-    &alias[..alias.iter().position(|b| *b == b':').unwrap_or(alias.len())]
+fn bus(alias: &str) -> &str {
+    alias.split(':').next().unwrap_or(alias)
 }
 
 #[cfg(test)]
@@ -160,6 +159,8 @@ mod tests {
              alias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000\n\
              alias acpi*:PNP0C0C:* button\n\
              alias acpi*:LNXPWRBN:* button\n\
+             alias input:b*v*p*e*-e*1,*k*[1-3]*r* evdev\n\
+             alias input:b*v*p*e*-e*1,*k*[!1-3]r* joydev\n\
              alias crypto-crc32c crc32c_intel\n\
              alias fs-ext4 ext4\n"
                 .to_owned(),
@@ -188,10 +189,15 @@ mod tests {
 
     #[test]
     fn all_devices_are_matched_in_one_pass() {
-        let devices =
-            ["virtio:d00000001v00001AF4", "acpi:PNP0C0C:", "acpi:LNXPWRBN:", "pci:v00008086d0000FFFF"];
+        let devices = [
+            "virtio:d00000001v00001AF4",
+            "acpi:PNP0C0C:",
+            "acpi:LNXPWRBN:",
+            "pci:v00008086d0000FFFF",
+            "input:b3v1p2e3-e0,1,k2,r",
+        ];
         let devices = devices.iter().map(|text| (*text).to_owned()).collect();
-        assert_eq!(index().of_aliases(&devices), ["virtio_net", "button"]);
+        assert_eq!(index().of_aliases(&devices), ["virtio_net", "button", "evdev", "joydev"]);
     }
 
     #[test]
