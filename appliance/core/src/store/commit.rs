@@ -142,7 +142,7 @@ impl Store {
             Step::Expect { at, bytes: written.header },
             Step::Expect { at: at + layout::BODY, bytes: body },
         ];
-        let kept = Kept { record, digest: written.digest, confirmed: false };
+        let kept = Kept { record, digest: written.digest, confirmed: None };
         Ok(Change { steps, slot, kept })
     }
 
@@ -155,7 +155,8 @@ impl Store {
         let (slot, kept) = on_trial.filter(|(_, kept)| !kept.stays()).ok_or(Unwritable::NoTrial)?;
         let block = confirmation(kept.record.generation, &kept.digest, origin, &self.keys);
         let at = layout::slot(slot) + layout::CONFIRMATION;
-        Ok(Change { steps: proven(at, block).into(), slot, kept: Kept { confirmed: true, ..kept.clone() } })
+        let kept = Kept { confirmed: Some(origin.clone()), ..kept.clone() };
+        Ok(Change { steps: proven(at, block).into(), slot, kept })
     }
 
     /// Writes the document of an earlier generation as the next one: history only grows.
@@ -205,12 +206,12 @@ pub fn write_keys(keys: &Keys) -> Vec<Step> {
 }
 
 /// Writes a block and makes sure that it is there before anything else is done.
-fn proven(at: u64, block: Vec<u8>) -> [Step; 3] {
+pub(super) fn proven(at: u64, block: Vec<u8>) -> [Step; 3] {
     [Step::Write { at, bytes: block.clone() }, Step::Flush, Step::Expect { at, bytes: block }]
 }
 
-/// The steps that make a partition of `size` bytes as new. Without keys no record counts, so they go first; whoever finds
-/// no key but records takes these steps again.
+/// The steps that make a partition of `size` bytes as new. Without keys no record counts, so they go first; a start that
+/// finds records without a key takes these steps again ([`open`](super::opening::open)).
 pub fn reset(size: u64) -> Vec<Step> {
     let wipe =
         |at, length| Step::Write { at, bytes: vec![0; usize::try_from(length).expect("a slot at most")] };

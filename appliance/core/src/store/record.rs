@@ -13,7 +13,8 @@
 //! confirmation, one block
 //!   0  "HALCYON-CONFIRM\0"         16  format, 16 bits       18  zeros
 //!  24  generation, 64 bits         32  digest of the record, 32 bytes
-//!  64  device id, 16 bytes         80  key id, 16 bytes      96  clock   104 uptime   112 who, 64 bytes   176 zeros
+//!  64  device id, 16 bytes         80  key id, 16 bytes      96  clock   104 uptime
+//! 112  who, 64 bytes               176 from where, 64 bytes  240 zeros
 //! 4032 signature, 64 bytes
 //! ```
 //! A record's signature is Ed25519 over its header up to the signature, the document and the seal (the text of the
@@ -212,24 +213,30 @@ pub fn confirmation(generation: u64, digest: &Digest, origin: &Origin, keys: &Ke
     block.put(96, &origin.clock.to_le_bytes());
     block.put(104, &origin.uptime.to_le_bytes());
     block.text(112, &origin.who);
+    block.text(176, &origin.from);
     let signature = keys.sign(&block.0[..SIGNATURE]);
     block.put(SIGNATURE, &signature);
     block.0
 }
 
-/// Whether `block` confirms the record of `generation` with `digest`.
+/// Who confirmed the record of `generation` with `digest` by this `block`; the image's version is not in it.
 ///
 /// # Errors
-/// [`Refusal`] says why not.
-pub fn confirms(block: &[u8], generation: u64, digest: &Digest, keys: &Keys) -> Result<(), Refusal> {
+/// [`Refusal`] says why it confirms nothing.
+pub fn confirms(block: &[u8], generation: u64, digest: &Digest, keys: &Keys) -> Result<Origin, Refusal> {
     let block = Block::read(block, CONFIRM)?;
     block.verify(&block.0[..SIGNATURE], keys)?;
     // A confirmation of what lay in this slot before confirms nothing.
-    if block.u64(24) == generation && block.array::<32>(32) == *digest {
-        Ok(())
-    } else {
-        Err(Refusal::Foreign)
+    if block.u64(24) != generation || block.array::<32>(32) != *digest {
+        return Err(Refusal::Foreign);
     }
+    Ok(Origin {
+        clock: block.u64(96),
+        uptime: block.u64(104),
+        who: block.string(112),
+        from: block.string(176),
+        image: String::new(),
+    })
 }
 
 /// A block with its fields at offsets.

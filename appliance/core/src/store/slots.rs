@@ -3,7 +3,7 @@
 
 use super::keys::Keys;
 use super::layout;
-use super::record::{self, Digest, Record, Refusal, Term};
+use super::record::{self, Digest, Origin, Record, Refusal, Term};
 
 /// A slot's bytes as they lie on the partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +32,14 @@ pub struct Kept {
     pub record: Record,
     /// Its digest.
     pub digest: Digest,
-    /// It is a trial that was confirmed.
-    pub confirmed: bool,
+    /// By whom and when a trial was confirmed.
+    pub confirmed: Option<Origin>,
 }
 
 impl Kept {
     /// Whether it may be in force after a start.
     pub fn stays(&self) -> bool {
-        self.record.term == Term::Permanent || self.confirmed
+        self.record.term == Term::Permanent || self.confirmed.is_some()
     }
 }
 
@@ -143,7 +143,7 @@ impl Slots {
 fn content(raw: &Raw, keys: &Keys) -> Content {
     match Record::read(&raw.header, &raw.body, keys) {
         Ok((record, digest)) => {
-            let confirmed = record::confirms(&raw.confirmation, record.generation, &digest, keys).is_ok();
+            let confirmed = record::confirms(&raw.confirmation, record.generation, &digest, keys).ok();
             Content::Record(Box::new(Kept { record, digest, confirmed }))
         }
         Err(refusal) => Content::Refused(refusal),

@@ -13,8 +13,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use halcyon_core::store::commit::{self, Document, Store};
-use halcyon_core::store::keys::{Keys, NoKeys};
+use halcyon_core::store::keys::Keys;
 use halcyon_core::store::layout;
+use halcyon_core::store::opening::{self, Opening};
 use halcyon_core::store::record::{Origin, Term};
 use halcyon_core::store::slots::{Kept, PassedOver, Slots};
 use tokio::sync::mpsc::UnboundedSender;
@@ -250,13 +251,14 @@ fn read(
         return Err(format!("a partition of {} bytes is too small; write the image again", medium.size()));
     }
     let copies = medium.keys().map_err(said)?;
-    let keys = match Keys::of_copies([&copies[0], &copies[1]]) {
-        Ok(keys) => keys,
-        Err(NoKeys::Empty) => {
-            // Records without a key are what a reset that was cut off leaves; no key will ever fit them.
-            if medium.slots().iter().any(|slot| slot.header.iter().any(|byte| *byte != 0)) {
-                medium.carry_out(&commit::reset(medium.size())).map_err(said)?;
-            }
+    let used = medium.slots().iter().any(|slot| slot.header.iter().any(|byte| *byte != 0));
+    let keys = match opening::open([&copies[0], &copies[1]], used, medium.size()) {
+        Ok(Opening::Known { keys, mend }) => {
+            medium.carry_out(&mend).map_err(said)?;
+            *keys
+        }
+        Ok(Opening::New { wipe }) => {
+            medium.carry_out(&wipe).map_err(said)?;
             let keys = Keys::first(seed()?);
             medium.carry_out(&commit::write_keys(&keys)).map_err(said)?;
             keys
@@ -264,9 +266,6 @@ fn read(
         // Whatever this is, it is not written over.
         Err(why) => return Err(format!("{why}; nothing is read from it and nothing is written to it")),
     };
-    if copies.iter().any(|copy| Keys::read(copy).is_err_and(|why| why != NoKeys::Empty)) {
-        medium.carry_out(&commit::write_keys(&keys)).map_err(said)?;
-    }
     let slots = Slots::read(&medium.slots(), &keys);
     let (_, passed_over) = slots.at_start();
     Ok((Store::at_start(keys, slots), passed_over))

@@ -89,8 +89,9 @@ fn what_is_not_this_box_s_is_refused_with_its_reason() {
 #[test]
 fn a_confirmation_confirms_one_record_and_no_other() {
     let written = record().write(&keys()).expect("it fits");
-    let block = confirmation(42, &written.digest, &Origin::default(), &keys());
-    assert_eq!(confirms(&block, 42, &written.digest, &keys()), Ok(()));
+    let origin = Origin { image: String::new(), ..record().origin };
+    let block = confirmation(42, &written.digest, &origin, &keys());
+    assert_eq!(confirms(&block, 42, &written.digest, &keys()), Ok(origin));
     assert_eq!(confirms(&block, 43, &written.digest, &keys()), Err(Refusal::Foreign));
     assert_eq!(confirms(&block, 42, &[0; 32], &keys()), Err(Refusal::Foreign));
     assert_eq!(confirms(&written.header, 42, &written.digest, &keys()), Err(Refusal::Foreign));

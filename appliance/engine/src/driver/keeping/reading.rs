@@ -51,19 +51,20 @@ impl<K: Kernel> Driver<K> {
         for kept in &self.keeping.records {
             let record = &kept.record;
             let mark = if in_force == Some(record.generation) { "*" } else { " " };
-            let term = match (record.term, kept.confirmed) {
+            let term = match (record.term, &kept.confirmed) {
                 (Term::Permanent, _) => "permanent",
-                (Term::Trial(_), true) => "trial, confirmed",
-                (Term::Trial(_), false) => "trial, not confirmed",
+                (Term::Trial(_), Some(_)) => "trial, confirmed",
+                (Term::Trial(_), None) => "trial, not confirmed",
             };
-            let Origin { clock, uptime, who, from, .. } = &record.origin;
-            let digest = seal::digest(&record.document);
+            let digest = &seal::digest(&record.document)[..12];
+            let origin = told(&record.origin);
             text.push_str(&format!(
-                "{mark} generation {}, {term}, sha256 {}…, by {who} from {from}, clock {clock}, {} s after the start\n",
-                record.generation,
-                &digest[..12],
-                uptime / 1000,
+                "{mark} generation {}, {term}, sha256 {digest}…, {origin}\n",
+                record.generation
             ));
+            if let Some(origin) = &kept.confirmed {
+                text.push_str(&format!("    confirmed {}\n", told(origin)));
+            }
         }
         Response::Text(text)
     }
@@ -86,4 +87,9 @@ impl<K: Kernel> Driver<K> {
             None => "no earlier document is kept here".to_owned(),
         })
     }
+}
+
+/// Who, from where and when.
+fn told(Origin { clock, uptime, who, from, .. }: &Origin) -> String {
+    format!("by {who} from {from}, clock {clock}, {} s after the start", uptime / 1000)
 }
