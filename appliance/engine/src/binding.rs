@@ -49,6 +49,7 @@ impl Binding {
             match provision::kept(&kept, &binding.trusted) {
                 Ok(document) => {
                     info!(revision = document.mark.revision, "going on with the document in force");
+                    warn_of_unknown(&document);
                     binding.document = Some((document, kept.generation));
                 }
                 Err(reasons) => error!("the document in force cannot be read again: {}", reasons.join("; ")),
@@ -110,6 +111,7 @@ impl Binding {
             sha256: Some(document.mark.sha256.clone()),
             refused: Vec::new(),
         };
+        warn_of_unknown(&document);
         let trial = self.trial.take();
         let before = self.document.replace((document, generation));
         self.unbound = None;
@@ -199,6 +201,12 @@ impl Binding {
         }
     }
 
+    /// What of the document in force is without effect, a sentence each.
+    pub fn alarms(&self) -> Vec<String> {
+        let unknown = self.document.iter().flat_map(|(document, _)| &document.unknown);
+        unknown.map(|key| format!("this version leaves a part of the document out: {key}")).collect()
+    }
+
     /// The document in force with its generation.
     pub fn document(&self) -> Option<(&Document, u64)> {
         self.document.as_ref().map(|(document, generation)| (document, *generation))
@@ -207,6 +215,12 @@ impl Binding {
     /// Why this box is unconfigured, in words; only meaningful while it is.
     pub fn why_unconfigured(&self) -> &str {
         self.unbound.as_deref().unwrap_or("no configuration yet: plug in a volume labelled HALCYON")
+    }
+}
+
+fn warn_of_unknown(document: &Document) {
+    for key in &document.unknown {
+        warn!("this version leaves a part of the document out: {key}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! from bytes and keys alone; it reads nothing and changes nothing.
 
 use halcyon_core::config::Config;
-use halcyon_core::config::check::check_bytes;
+use halcyon_core::config::check::{Problem, check_bytes, check_kept};
 use halcyon_core::config::seal::{self, Current, Offer};
 
 use crate::runtime::Kept;
@@ -19,6 +19,8 @@ pub struct Document {
     pub signature: Vec<u8>,
     /// Revision and digest.
     pub mark: Current,
+    /// Keys in it that this version does not know, a sentence each; only a document that was kept already may have any.
+    pub unknown: Vec<String>,
 }
 
 /// What becomes of an offered document.
@@ -41,7 +43,7 @@ pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> 
             return Verdict::Refuse(reasons.collect());
         }
     };
-    let document = match read(document, signature, trusted) {
+    let document = match fresh(document, signature, trusted) {
         Ok(document) => document,
         Err(reasons) => return Verdict::Refuse(reasons),
     };
@@ -60,22 +62,41 @@ pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> 
 
 /// The document that an engine before this one had in force. It was judged then; the signature is verified again all the
 /// same, since whoever could write it there could do anything.
+///
+/// # Errors
+/// Every reason against it.
 pub fn kept(kept: &Kept, trusted: &[String]) -> Result<Document, Vec<String>> {
-    read(&kept.document, &kept.signature, trusted)
+    stored(&kept.document, &kept.signature, trusted)
 }
 
-/// A document that lies in the store: whoever wrote it there had it judged, but by another version, perhaps.
+/// A document that lies in the store: whoever wrote it there had it judged, but by another version, perhaps, which knew
+/// more keys. Those are told in [`Document::unknown`].
 ///
 /// # Errors
 /// Every reason against it.
 pub fn stored(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
-    read(document, signature, trusted)
+    verify(document, signature, trusted)?;
+    let (config, unknown) = check_kept(document).map_err(sentences)?;
+    Ok(found_good(config, document, signature, sentences(unknown)))
 }
 
-fn read(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
-    seal::verify(document, std::str::from_utf8(signature).ok(), trusted).map_err(|e| vec![e.to_string()])?;
-    let config = check_bytes(document)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+fn fresh(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
+    verify(document, signature, trusted)?;
+    let config = check_bytes(document).map_err(sentences)?;
+    Ok(found_good(config, document, signature, Vec::new()))
+}
+
+fn verify(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<(), Vec<String>> {
+    seal::verify(document, std::str::from_utf8(signature).ok(), trusted)
+        .map(drop)
+        .map_err(|e| vec![e.to_string()])
+}
+
+fn sentences(problems: Vec<Problem>) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn found_good(config: Config, document: &[u8], signature: &[u8], unknown: Vec<String>) -> Document {
     let mark = Current { revision: config.cluster.revision, sha256: seal::digest(document) };
-    Ok(Document { config, bytes: document.to_vec(), signature: signature.to_vec(), mark })
+    Document { config, bytes: document.to_vec(), signature: signature.to_vec(), mark, unknown }
 }

@@ -25,18 +25,7 @@ pub const LARGEST: usize = 1 << 20;
 /// # Errors
 /// All problems, in the document's order; never an empty list.
 pub fn check_bytes(document: &[u8]) -> Result<Config, Vec<Problem>> {
-    match std::str::from_utf8(document) {
-        Ok(text) => check(text),
-        Err(error) => {
-            let line = document[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(vec![Problem {
-                path: format!("line {line}"),
-                line: None,
-                what: "is not UTF-8 text".to_owned(),
-                fix: "save the document as plain text in UTF-8".to_owned(),
-            }])
-        }
-    }
+    check(text(document)?)
 }
 
 /// Checks a document.
@@ -44,13 +33,40 @@ pub fn check_bytes(document: &[u8]) -> Result<Config, Vec<Problem>> {
 /// # Errors
 /// All problems, in the document's order; never an empty list.
 pub fn check(document: &str) -> Result<Config, Vec<Problem>> {
-    if document.len() > LARGEST {
-        return Err(vec![Problem {
-            path: "document".to_owned(),
+    match read(document)? {
+        (config, unknown) if unknown.is_empty() => Ok(config),
+        (_, unknown) => Err(unknown),
+    }
+}
+
+/// Checks a document that this box keeps already. A version that came later, and was left again, may have taken keys
+/// that this one does not know: they are no reason to serve nothing, and come back as problems to be told.
+///
+/// # Errors
+/// All problems, in the document's order, unless there is none but unknown keys; never an empty list.
+pub fn check_kept(document: &[u8]) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    read(text(document)?)
+}
+
+fn text(document: &[u8]) -> Result<&str, Vec<Problem>> {
+    std::str::from_utf8(document).map_err(|error| {
+        let line = document[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        vec![Problem {
+            path: format!("line {line}"),
             line: None,
-            what: format!("has {} bytes, more than {LARGEST}", document.len()),
-            fix: "make it smaller".to_owned(),
-        }]);
+            what: "is not UTF-8 text".to_owned(),
+            fix: "save the document as plain text in UTF-8".to_owned(),
+        }]
+    })
+}
+
+/// What the document says, and the keys in it that this version does not know.
+fn read(document: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let whole = |what: String, fix: &str| {
+        vec![Problem { path: "document".to_owned(), line: None, what, fix: fix.to_owned() }]
+    };
+    if document.len() > LARGEST {
+        return Err(whole(format!("has {} bytes, more than {LARGEST}", document.len()), "make it smaller"));
     }
     let mut problems = Problems::default();
     let Some(draft) = draft::read(document, &mut problems) else {
@@ -66,10 +82,10 @@ pub fn check(document: &str) -> Result<Config, Vec<Problem>> {
     if let Some(observe) = &draft.observe {
         observed(&draft, observe, &mut problems);
     }
-    match resolve::config(&draft) {
-        Some(config) if problems.is_empty() => Ok(config),
-        _ => Err(problems.into_sorted()),
-    }
+    let unknown = problems.only_unknown()?;
+    // Every gap in a draft was told; a document is not taken on the strength of that.
+    let config = resolve::config(&draft);
+    config.map(|config| (config, unknown)).ok_or_else(|| whole("is not understood".to_owned(), "report it"))
 }
 
 /// Connection synchronisation runs between directors.

@@ -18,6 +18,13 @@ pub struct Problem {
     pub fix: String,
 }
 
+impl Problem {
+    fn new(at: &Place, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        let line = (at.line > 0).then_some(at.line);
+        Self { path: at.path.clone(), line, what: what.into(), fix: fix.into() }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.path, self.what, self.fix)?;
@@ -48,17 +55,20 @@ pub struct Written<T> {
 
 /// The list that every check adds to.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    wrong: Vec<Problem>,
+    unknown: Vec<Problem>,
+}
 
 impl Problems {
     /// Adds a problem at `at`.
     pub fn add(&mut self, at: &Place, what: impl Into<String>, fix: impl Into<String>) {
-        self.push(Problem {
-            path: at.path.clone(),
-            line: (at.line > 0).then_some(at.line),
-            what: what.into(),
-            fix: fix.into(),
-        });
+        self.push(Problem::new(at, what, fix));
+    }
+
+    /// Adds a key that this version does not know: what it says is without effect, and the rest means what it says.
+    pub fn unknown(&mut self, at: &Place, what: impl Into<String>, fix: impl Into<String>) {
+        self.unknown.push(Problem::new(at, what, fix));
     }
 
     /// Adds a small value's own complaint.
@@ -68,19 +78,26 @@ impl Problems {
 
     /// Adds a problem that has no ordinary place.
     pub fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        self.wrong.push(problem);
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The unknown keys in the document's order, if nothing else is wrong.
+    ///
+    /// # Errors
+    /// All problems in the document's order, unknown keys among them.
+    pub fn only_unknown(self) -> Result<Vec<Problem>, Vec<Problem>> {
+        if self.wrong.is_empty() { Ok(sorted(self.unknown)) } else { Err(self.into_sorted()) }
     }
 
     /// All of them in the document's order.
-    pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.0.sort_by_key(|problem| problem.line);
-        self.0
+    pub fn into_sorted(self) -> Vec<Problem> {
+        sorted([self.wrong, self.unknown].concat())
     }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| problem.line);
+    problems
 }
 
 /// `text` in quotes, escaped, and cut when it is too long to be shown.

@@ -103,7 +103,7 @@ impl Table<'_, '_> {
         for key in keys.iter().copied() {
             self.asked.insert(key);
             if self.entries.contains_key(key) {
-                self.problems.add(&self.place(key), "not in this version", "remove it");
+                self.problems.unknown(&self.place(key), "not in this version", "remove it");
             }
         }
     }
@@ -305,7 +305,7 @@ impl Table<'_, '_> {
                 Some(near) => format!("write {near}, or remove it"),
                 None => "remove it".to_owned(),
             };
-            self.problems.add(&at, "unknown key", fix);
+            self.problems.unknown(&at, "unknown key", fix);
         }
         value
     }

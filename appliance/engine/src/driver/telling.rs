@@ -59,7 +59,7 @@ impl<K: Kernel> Driver<K> {
             reconciled: self.reconciler.reconciled(),
             store: self.keeping.place(),
             on_trial: self.binding.on_trial().is_some(),
-            alarms: self.keeping.alarms(),
+            alarms: [self.keeping.alarms(), self.binding.alarms()].concat(),
             kernel_writes: self.reconciler.writes(),
             uptime: now.since_boot().as_secs(),
             image: (&self.image.0, &self.image.1),
