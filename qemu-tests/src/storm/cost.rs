@@ -15,7 +15,7 @@ use crate::client::load::Tally;
 use crate::draw::CLIENTS;
 use crate::pair::Pair;
 
-/// The base chains of the guard. What they lead to is of no effect without them.
+/// The chains that the guard begins with. What they lead to is of no effect without them.
 const GUARD: [&str; 3] = ["origin", "delivered", "output"];
 
 /// The most that the guard may cost: 3 %.

@@ -23,7 +23,7 @@ pub(super) enum Part {
 impl Part {
     const ALL: [Self; 2] = [Self::Origin, Self::LastWord];
 
-    /// The base chain that holds it.
+    /// The chain that it begins with.
     pub(super) fn chain(self) -> &'static str {
         match self {
             Self::Origin => "origin",

@@ -34,7 +34,8 @@ pub(super) fn begin(pair: &mut Pair, which: usize, agent: &Agent) -> Result<()> 
     agent.shell(&script, "").context("keeping the rules").map(drop)
 }
 
-/// Brings the box from the state `before` to `after`, with all rules but those of the base chains `without`.
+/// Brings the box from the state `before` to `after`, with all rules but those of the chains `without`, and
+/// without the jumps to them.
 pub(super) fn load(
     agent: &Agent,
     cluster: &Cluster,
@@ -50,9 +51,10 @@ pub(super) fn load(
         format!("echo flush {chain}; echo delete {chain};")
     };
     let away: String = without.iter().map(away).collect();
+    let kept: String = without.iter().map(|chain| format!(" -e '/jump {chain}$/d'")).collect();
     let script = format!(
         "{BUSYBOX} ip addr {change} {vip}/32 dev {link} 2>/dev/null; \
-         (cat {KEPT}; {away}) | {NFT} -f - && {ipvsadm} -R"
+         ({BUSYBOX} sed -e ''{kept} {KEPT}; {away}) | {NFT} -f - && {ipvsadm} -R"
     );
     agent.shell(&script, &table_changes(before, after)).context("loading a state").map(drop)
 }

@@ -1,13 +1,14 @@
-//! The way around IPVS for what a fellow director forwarded: it is readdressed to this box's own address before routing,
-//! and back to the virtual one behind IPVS. Decides under which address and by which mark; who is a fellow director is
+//! The way around IPVS for what a fellow director forwarded: it is readdressed to this box's own address before IPVS
+//! looks at it, and back to the virtual one behind. Decides under which address and by which mark; who is a fellow director is
 //! [`guard`](super::guard)'s.
 //!
 //! Under that address IPVS has neither an entry nor a service. It costs two rules without state, and an application that
 //! is bound to the virtual address alone never learns of it. What else leads past IPVS does not do: destination NAT needs
-//! connection tracking, and of packets that `meta pkttype set other` has marked as somebody else's, TCP takes none.
+//! connection tracking, and of packets that `meta pkttype set other` has marked as somebody else's, TCP takes none; they
+//! cannot be marked as this box's again behind IPVS (`nft_meta_set_validate`).
 //!
-//! Routing looks for a connected socket under the address that stands there meanwhile (`tcp_v4_early_demux`), and finds
-//! none of another connection: the input filter lets nobody but fellow directors connect to a service's port there.
+//! Both happen on the way to local input: routing has found the socket by then (`tcp_v4_early_demux`), and fragments have
+//! been put together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -46,14 +47,15 @@ fn detours(box_: &Perspective<'_>) -> impl Iterator<Item = Detour> {
     })
 }
 
-/// The rules before IPVS: `services` by port, and fragments, which have none.
+/// The rules before IPVS.
 pub(super) fn out(box_: &Perspective<'_>, services: &Services) -> Vec<Rule> {
     let of = |Detour { vip, own, mark }: Detour| {
         let here = services.iter().filter(|(address, ..)| *address == vip).copied().collect();
-        let by_port = ports(&here).map(|conditions| Rule::when(conditions).counted(CounterName::Delivered));
-        let fragments = vip.is_ipv4().then(|| Rule::when([to(vip), Condition::LaterFragment]));
-        let rules = by_port.chain(fragments);
-        rules.map(move |rule| rule.marked(Mark::Is(mark)).readdressed(own).then(Verdict::Accept))
+        let rules: Vec<Rule> = ports(&here)
+            .map(|conditions| Rule::when(conditions).counted(CounterName::Delivered))
+            .map(|rule| rule.marked(Mark::Is(mark)).readdressed(own).then(Verdict::Accept))
+            .collect();
+        rules
     };
     detours(box_).flat_map(of).collect()
 }
@@ -67,11 +69,6 @@ pub(super) fn back(box_: &Perspective<'_>) -> Chain {
     Chain { name: "delivered", base: Some(base), rules: rules.collect() }
 }
 
-/// The marks of what is on a detour.
-pub(super) fn marks(box_: &Perspective<'_>) -> BTreeSet<u32> {
-    detours(box_).map(|detour| detour.mark).collect()
-}
-
 /// Conditions for all ports of each virtual address and protocol.
 pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]> + use<> {
     let mut ports: BTreeMap<(IpAddr, Protocol), BTreeSet<u16>> = BTreeMap::new();
@@ -81,6 +78,7 @@ pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]>
     ports.into_iter().map(|((address, protocol), ports)| [to(address), Condition::Port(protocol, ports)])
 }
 
-fn to(address: IpAddr) -> Condition {
+/// What is sent to `address`.
+pub(super) fn to(address: IpAddr) -> Condition {
     Condition::Destination([Cidr::host(address)].into())
 }

@@ -6,7 +6,7 @@
 //! TCP segments other than a connection's first (a socket that knows nothing of them answers with a reset, as it would
 //! behind no filter), UDP only for sockets bound to an address (a connected one is), ICMP errors and echo replies. IPVS
 //! hooks into local input after the filter (priority 99), so what it is to balance passes by the openings that stand
-//! here for virtual services.
+//! here for virtual services; and so the storm guard's rules, which must come before IPVS too, are this chain's first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::sync::roll_call;
 use crate::vrrp::wire::GROUP6;
 
 use super::rules::{Base, Chain, Condition, Hook, Policy, Rule, Verdict, flags};
-use super::{Perspective, Plan, detour, own_addresses};
+use super::{Perspective, Plan, guard, own_addresses};
 
 /// `IPPROTO_IGMP` (`include/uapi/linux/in.h`).
 const IGMP: u8 = 2;
@@ -77,13 +77,13 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
             "this box leaves, and its fellows' checks shall find out",
         );
     }
-    chain(&openings, &refusals, detour::marks(box_), plan);
+    chain(&openings, &refusals, plan);
 }
 
 /// An unconfigured box answers pings and nothing else.
 pub(super) fn closed(plan: &mut Plan) {
     plan.because("input filter: ping", "not configured: nothing else is let in");
-    chain(&BTreeSet::from([Opening::anyone(Traffic::Ping)]), &BTreeSet::new(), BTreeSet::new(), plan);
+    chain(&BTreeSet::from([Opening::anyone(Traffic::Ping)]), &BTreeSet::new(), plan);
 }
 
 /// VRRP, connection synchronisation and the roll call, from members only.
@@ -178,15 +178,13 @@ fn directors(box_: &Perspective<'_>) -> BTreeSet<Cidr> {
     box_.fellow_directors().flat_map(own_addresses).map(Cidr::host).collect()
 }
 
-/// The chain itself; the guard has judged what has one of the marks `delivered`.
-fn chain(
-    openings: &BTreeSet<Opening>,
-    refusals: &BTreeSet<Opening>,
-    delivered: BTreeSet<u32>,
-    plan: &mut Plan,
-) {
+/// The chain itself. The guard's rules are its first, if there are any, and what they accept is let in.
+fn chain(openings: &BTreeSet<Opening>, refusals: &BTreeSet<Opening>, plan: &mut Plan) {
+    let chains = &mut plan.state.rules.chains;
+    let guarded = chains.iter().any(|chain| chain.name == guard::ORIGIN);
     let accept = |condition| Rule::when([condition]).then(Verdict::Accept);
-    let mut rules = vec![
+    let mut rules = Vec::from_iter(guarded.then(|| Rule::when([]).then(Verdict::Jump(guard::ORIGIN))));
+    rules.extend([
         accept(Condition::InLoopback),
         accept(Condition::TcpFlags {
             among: flags::FIN | flags::SYN | flags::RST | flags::ACK,
@@ -198,15 +196,12 @@ fn chain(
         accept(Condition::Icmp6(ICMP6_ANSWERS.into())),
         // Queries: a switch that snoops sends multicast, VRRP's too, only to those who answer them.
         accept(Condition::Protocol(IGMP)),
-    ];
-    if !delivered.is_empty() {
-        rules.push(accept(Condition::Marked(delivered)));
-    }
+    ]);
     // A reset tells a check at once; a drop would cost it its timeout.
     rules.extend(compile(refusals, Verdict::Reset));
     rules.extend(compile(openings, Verdict::Accept));
     let base = Base { hook: Hook::Input, priority: 0, policy: Policy::Drop };
-    plan.state.rules.chains.push(Chain { name: "input", base: Some(base), rules });
+    chains.insert(0, Chain { name: "input", base: Some(base), rules });
 }
 
 /// The rules for `openings`: one for all ports between the same ends, and for each address family that they reach.

@@ -25,8 +25,9 @@ use super::detour::Services;
 use super::rules::{Base, Chain, Condition, CounterName, Hook, Policy, Rule, Verdict};
 use super::{Perspective, Plan, detour, own_addresses, ownership};
 
-/// Before any other rule could look at the mark, and before IPVS in local input.
-const BEFORE_ALL: i32 = -150;
+/// The chain that the input filter begins with where there is something to guard. It decides before IPVS, and on the same
+/// hook as the filter, since each further hook costs every packet as much as a rule does.
+pub(super) const ORIGIN: &str = "origin";
 
 pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     let services: BTreeSet<_> = box_
@@ -83,13 +84,12 @@ fn origin(
         from_fellows.push(Rule::when([Condition::In(link)]).then(Verdict::Jump("forwarded")));
     }
     from_fellows.extend(by_link.into_iter().map(|(link, macs)| {
-        Rule::when([Condition::In(link), Condition::SourceMac(macs)]).then(Verdict::Jump("forwarded"))
+        // Few frames are a fellow's, so the MAC is asked first.
+        Rule::when([Condition::SourceMac(macs), Condition::In(link)]).then(Verdict::Jump("forwarded"))
     }));
-    let base = Base { hook: Hook::Prerouting, priority: BEFORE_ALL, policy: Policy::Accept };
     let chains = &mut plan.state.rules.chains;
     from_fellows.extend(asked);
-    let origin = Chain { name: "origin", base: Some(base), rules: from_fellows };
-    chains.push(origin);
+    chains.push(Chain { name: ORIGIN, base: None, rules: from_fellows });
     let mut rules = clients(fellows);
     rules.extend(detour::out(box_, services));
     chains.push(Chain { name: "forwarded", base: None, rules });

@@ -29,10 +29,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::config::types::Cidr;
 use crate::config::{Protocol, Server, Service};
 
-use super::detour::ports;
+use super::detour::{ports, to};
 use super::rules::{Chain, Condition, CounterName, Mark, Rule, Verdict, flags};
 use super::state::{Destination, Virtual, VirtualService};
 use super::{HERE, Health, Perspective, Plan};
@@ -118,9 +117,11 @@ pub(super) fn rules(box_: &Perspective<'_>) -> (Vec<Rule>, Vec<Chain>) {
     let mine = |condition| {
         Rule::when([condition]).counted(CounterName::Mine).marked(Mark::Is(HERE)).then(Verdict::Accept)
     };
+    // What is not this box's makes the kernel search for a socket at each question, so that one comes first; the socket of
+    // what is this box's routing has found already (`tcp_v4_early_demux`).
     let whose = vec![
-        mine(Condition::SocketMarked(true)),
         Rule::when([Condition::SocketMarked(false)]).then(Verdict::Jump("theirs")),
+        mine(Condition::SocketMarked(true)),
         mine(Condition::SocketExpects),
         Rule::when([]).then(Verdict::Jump("theirs")),
     ];
@@ -132,10 +133,13 @@ pub(super) fn rules(box_: &Perspective<'_>) -> (Vec<Rule>, Vec<Chain>) {
         .into_iter()
         .map(|(address, marks)| {
             let ports = Condition::Port(Protocol::Tcp, marks.keys().copied().collect());
-            Rule::when([Condition::Destination([Cidr::host(address)].into()), ports])
-                .counted(CounterName::Theirs)
-                .marked(Mark::ByPort(Protocol::Tcp, marks))
-                .then(Verdict::Accept)
+            // A single service is known here: only its segments come this way.
+            let conditions = if asked.len() == 1 { vec![] } else { vec![to(address), ports] };
+            let mark = match marks.values().next() {
+                Some(&only) if marks.len() == 1 => Mark::Is(only),
+                _ => Mark::ByPort(Protocol::Tcp, marks),
+            };
+            Rule::when(conditions).counted(CounterName::Theirs).marked(mark).then(Verdict::Accept)
         })
         .collect();
     // Never back to the question whether any socket expects it: the one that listens does.
@@ -234,8 +238,8 @@ mod tests {
         assert_eq!(
             steps,
             [
-                (&[Condition::SocketMarked(true)][..], Some(Verdict::Accept)),
-                (&[Condition::SocketMarked(false)], theirs),
+                (&[Condition::SocketMarked(false)][..], theirs),
+                (&[Condition::SocketMarked(true)], Some(Verdict::Accept)),
                 (&[Condition::SocketExpects], Some(Verdict::Accept)),
                 (&[], theirs),
             ]
@@ -255,7 +259,7 @@ mod tests {
         let state = planned(&check(&three).expect("right"), "castor", &[]);
         assert_eq!(marks(&state), []);
         assert_eq!(rules_of(&state, "theirs").len(), 1);
-        assert_eq!(rules_of(&state, "whose")[0].mark, Some(Mark::Is(HERE)));
+        assert_eq!(rules_of(&state, "whose")[1].mark, Some(Mark::Is(HERE)));
     }
 
     #[test]

@@ -38,11 +38,10 @@ pub struct Base {
     pub policy: Policy,
 }
 
-/// Hooks that Halcyon uses, all in the family `inet`.
+/// Hooks that Halcyon uses, all in the family `inet`. No rule sees a fragment there: packets are put together on the way to
+/// local input (`ip_local_deliver`; for IPv6 `nf_defrag_ipv6_enable` in `ip_vs_add_service`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
-    /// Before the routing decision.
-    Prerouting,
     /// On the way to a local socket, or to IPVS.
     Input,
     /// What leaves from this box, including what IPVS forwards by direct routing (`ip_vs_dr_xmit`).
@@ -114,9 +113,6 @@ pub enum Condition {
     Port(Protocol, BTreeSet<u16>),
     /// Another protocol by number (`/etc/protocols`).
     Protocol(u8),
-    /// An IPv4 fragment behind the first one of its packet, which alone has the ports. There are none in IPv6: where IPVS
-    /// serves that, packets are put together before any rule sees them (`nf_defrag_ipv6_enable` in `ip_vs_add_service`).
-    LaterFragment,
     /// It has one of these firewall marks.
     Marked(BTreeSet<u32>),
     /// TCP, and its flags among `among` are `are`; with `not`, are not. Bits as in [`flags`].

@@ -123,7 +123,7 @@ fn the_guard_tells_by_interface_on_one_segment_and_by_mac_on_the_other_whatever_
     let lan = Condition::In("lan".parse().expect("a name"));
     let mut forwarded = origin.rules.iter().filter(|rule| rule.verdict == Some(Verdict::Jump("forwarded")));
     assert!(forwarded.clone().any(|rule| rule.conditions == [back.clone()]), "{origin:?}");
-    assert!(forwarded.any(|rule| rule.conditions[0] == lan && rule.conditions.len() == 2), "{origin:?}");
+    assert!(forwarded.any(|rule| rule.conditions[1..] == [lan.clone()]), "{origin:?}");
     // The interface that brought it is not known on output; there the MACs of both segments tell.
     let macs: Vec<_> =
         ["52:54:00:00:00:0b", "52:54:00:00:00:1b"].map(|mac| mac.parse().expect("a MAC")).into();

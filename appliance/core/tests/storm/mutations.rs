@@ -1,6 +1,6 @@
 //! Protections, each taken out of what a kernel does: the proof that the explorations would see its absence.
 
-use halcyon_core::plan::rules::{Condition, Hook, Verdict};
+use halcyon_core::plan::rules::{Condition, Hook, Rule, Verdict};
 use halcyon_core::plan::state::{KernelState, Virtual};
 
 /// One protection that is not there.
@@ -16,8 +16,8 @@ pub(crate) const ALL: [Mutation; 10] = [
     Mutation { name: "the mark of forwarded frames", apply: no_mark },
     Mutation { name: "the service of the mark", apply: no_mark_service },
     Mutation { name: "weight 0 for the others", apply: equal_weights },
-    Mutation { name: "the way past IPVS", apply: |state| no_readdressing(state, Hook::Prerouting) },
-    Mutation { name: "the way back behind it", apply: |state| no_readdressing(state, Hook::Input) },
+    Mutation { name: "the way past IPVS", apply: no_way_past },
+    Mutation { name: "the way back behind it", apply: no_way_back },
     Mutation { name: "the last word", apply: no_last_word },
     Mutation { name: "the fellows' MACs", apply: no_macs },
     Mutation { name: "all packet rules", apply: |state| state.rules.chains.clear() },
@@ -48,17 +48,22 @@ fn equal_weights(state: &mut KernelState) {
 
 /// The marks that come with a MAC: those of the chains that a condition on it leads to.
 fn no_mark(state: &mut KernelState) {
-    for name in behind_mac(state, Hook::Prerouting) {
-        for chain in state.rules.chains.iter_mut().filter(|chain| chain.name == name) {
-            chain.rules.iter_mut().for_each(|rule| rule.mark = None);
-        }
+    for rule in behind_mac(state) {
+        rule.mark = None;
     }
 }
 
-/// Chains write no destination that run at `hook`, by themselves or because those of prerouting jump there.
-fn no_readdressing(state: &mut KernelState, hook: Hook) {
+/// Chains write no destination that a condition on a MAC leads to.
+fn no_way_past(state: &mut KernelState) {
+    for rule in behind_mac(state) {
+        rule.destination = None;
+    }
+}
+
+/// Nothing is readdressed behind IPVS, which is at 99 in local input.
+fn no_way_back(state: &mut KernelState) {
     for chain in &mut state.rules.chains {
-        if chain.base.map_or(Hook::Prerouting, |base| base.hook) == hook {
+        if chain.base.is_some_and(|base| base.hook == Hook::Input && base.priority > 99) {
             chain.rules.iter_mut().for_each(|rule| rule.destination = None);
         }
     }
@@ -79,16 +84,17 @@ fn no_macs(state: &mut KernelState) {
     }
 }
 
-/// The chains of `hook` that look at MACs, and those they jump to.
-fn behind_mac(state: &KernelState, hook: Hook) -> Vec<&'static str> {
+/// The rules of the chains that conditions on MACs lead to.
+fn behind_mac(state: &mut KernelState) -> impl Iterator<Item = &mut Rule> {
     let macs = |condition: &Condition| matches!(condition, Condition::SourceMac(_));
-    let base = state.rules.chains.iter().filter(|c| c.base.is_some_and(|b| b.hook == hook));
-    let rules = base.flat_map(|c| c.rules.iter().map(move |rule| (c.name, rule)));
-    rules
-        .filter(|(_, rule)| rule.conditions.iter().any(macs))
-        .flat_map(|(name, rule)| match rule.verdict {
-            Some(Verdict::Jump(target)) => vec![name, target],
-            _ => vec![name],
+    let rules = state.rules.chains.iter().flat_map(|chain| &chain.rules);
+    let behind: Vec<&str> = rules
+        .filter(|rule| rule.conditions.iter().any(macs))
+        .filter_map(|rule| match rule.verdict {
+            Some(Verdict::Jump(target)) => Some(target),
+            _ => None,
         })
-        .collect()
+        .collect();
+    let chains = state.rules.chains.iter_mut().filter(move |chain| behind.contains(&chain.name));
+    chains.flat_map(|chain| &mut chain.rules)
 }

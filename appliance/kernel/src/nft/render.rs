@@ -40,7 +40,6 @@ pub fn render(rules: &Rules) -> String {
 
 fn hook(Base { hook, priority, policy }: Base) -> String {
     let hook = match hook {
-        Hook::Prerouting => "prerouting",
         Hook::Input => "input",
         Hook::Output => "output",
     };
@@ -63,7 +62,8 @@ fn rule(rule: &Rule) -> String {
 fn condition(condition: &Condition) -> String {
     match condition {
         Condition::In(link) => format!("iifname \"{link}\""),
-        Condition::InLoopback => "iifname \"lo\"".to_owned(),
+        // The loopback's index never changes, and comparing it is cheaper than comparing a name.
+        Condition::InLoopback => "iif \"lo\"".to_owned(),
         // As raw bytes of the frame's header: `ether saddr` would add a condition on the type of a device that the
         // output hook may not have.
         Condition::SourceMac(macs) => format!("@ll,48,48 {}", list(macs.iter().map(|mac| number(*mac)))),
@@ -71,7 +71,6 @@ fn condition(condition: &Condition) -> String {
         Condition::Destination(networks) => address("daddr", networks),
         Condition::Port(protocol, ports) => format!("{} dport {}", transport(*protocol), list(ports)),
         Condition::Protocol(number) => format!("meta l4proto {number}"),
-        Condition::LaterFragment => "ip frag-off & 0x1fff != 0".to_owned(),
         Condition::Marked(marks) => format!("meta mark {}", list(marks)),
         Condition::TcpFlags { among, are, not } => {
             let (among, are) = (tcp_flags(*among), tcp_flags(*are));

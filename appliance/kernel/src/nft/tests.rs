@@ -24,7 +24,7 @@ fn every_word() -> rules::Rules {
     let vip = || Condition::Destination(cidrs(["192.0.2.100/32"]));
     let flags = |among, are, not| Condition::TcpFlags { among, are, not };
     let origin = vec![
-        Rule::when([lan(), macs(&[0x0b, 0x0c])]).then(Verdict::Jump("forwarded")),
+        Rule::when([macs(&[0x0b, 0x0c]), lan()]).then(Verdict::Jump("forwarded")),
         Rule::when([vip(), tcp(&[80, 443]), flags(flags::SYN | flags::RST, 0, false)])
             .then(Verdict::Jump("whose")),
         Rule::when([vip(), tcp(&[80])]).marked(Mark::Is(0x100)),
@@ -37,7 +37,7 @@ fn every_word() -> rules::Rules {
             .marked(Mark::Is(7))
             .readdressed("2001:db8::1".parse().unwrap())
             .then(Verdict::Accept),
-        Rule::when([vip(), Condition::LaterFragment]).readdressed("192.0.2.1".parse().unwrap()),
+        Rule::when([vip()]).readdressed("192.0.2.1".parse().unwrap()),
     ];
     let whose = vec![
         Rule::when([Condition::SocketMarked(true)]).counted(CounterName::Mine).marked(Mark::Is(7)),
@@ -65,7 +65,7 @@ fn every_word() -> rules::Rules {
     let chain = |name, base, rules| Chain { name, base, rules };
     rules::Rules {
         chains: vec![
-            chain("origin", base(Hook::Prerouting, -150, Policy::Accept), origin),
+            chain("origin", None, origin),
             chain("forwarded", None, forwarded),
             chain("whose", None, whose),
             chain("output", base(Hook::Output, 0, Policy::Accept), output),
@@ -89,15 +89,14 @@ table inet halcyon {
     counter theirs {
     }
     chain origin {
-        type filter hook prerouting priority -150; policy accept;
-        iifname \"lan\" @ll,48,48 { 0x52540000000b, 0x52540000000c } jump forwarded
+        @ll,48,48 { 0x52540000000b, 0x52540000000c } iifname \"lan\" jump forwarded
         ip daddr 192.0.2.100 tcp dport { 80, 443 } tcp flags & (syn | rst) == 0x0 jump whose
         ip daddr 192.0.2.100 tcp dport 80 meta mark set 256
     }
     chain forwarded {
         @ll,48,48 0x52540000000b ip saddr { 192.0.2.1, 192.0.2.2 } return
         ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7 ip6 daddr set 2001:db8::1 accept
-        ip daddr 192.0.2.100 ip frag-off & 0x1fff != 0 ip daddr set 192.0.2.1
+        ip daddr 192.0.2.100 ip daddr set 192.0.2.1
     }
     chain whose {
         socket mark != 0 counter name mine meta mark set 7
@@ -111,7 +110,7 @@ table inet halcyon {
     }
     chain input {
         type filter hook input priority 0; policy drop;
-        iifname \"lo\" accept
+        iif \"lo\" accept
         tcp flags & (fin | syn | rst | ack) != syn accept
         meta l4proto 17 socket wildcard 0 accept
         icmp type { 0, 3 } accept

@@ -114,8 +114,6 @@ fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
         Condition::Port(protocol, ports) => {
             packet.segment.protocol() == *protocol && ports.contains(&packet.service.port())
         }
-        // Only whole packets are walked.
-        Condition::LaterFragment => false,
         Condition::Marked(marks) => marks.contains(&seen.mark),
         Condition::TcpFlags { among, are, not } => {
             packet.segment.flags().is_some_and(|flags| (flags & among == *are) != *not)

@@ -166,29 +166,23 @@ impl Search<'_> {
             mark: 0,
             socket: station.socket(&frame.packet),
         };
-        if let Err(stopped) =
-            filter::hook(&station.kernel.rules, Hook::Prerouting, i32::MIN..=i32::MAX, &mut seen)
-        {
-            return self.end(walk, End::Filtered { at, chain: stopped.chain });
-        }
-        let packet = seen.packet;
-        seen.socket = station.socket(&packet);
-        if seen.mark != 0 {
-            walk.steps.push(Step::Marked { at, mark: seen.mark });
-        }
-        if station.holds(packet.client.ip()) {
+        if station.holds(frame.packet.client.ip()) {
             return self.end(walk, End::Martian { at });
         }
-        if !station.holds(packet.service.ip()) {
+        if !station.holds(frame.packet.service.ip()) {
             if station.routes() {
-                return self.send(walk, &Frame { packet, ..frame }, at, packet.service.ip());
+                return self.send(walk, &frame, at, frame.packet.service.ip());
             }
             return self.end(walk, End::NotMine { at });
         }
         let below = filter::hook(&station.kernel.rules, Hook::Input, i32::MIN..=IPVS - 1, &mut seen);
+        if seen.mark != 0 {
+            walk.steps.push(Step::Marked { at, mark: seen.mark });
+        }
         if let Err(stopped) = below {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
+        let packet = seen.packet;
         // What was readdressed is not the conversation that left an entry here before.
         let entry = walk.entries.get(&at).filter(|_| packet.service == frame.packet.service);
         match ruling(station, &packet, seen.mark, entry) {

@@ -131,7 +131,7 @@ fn rules(me: usize, count: usize) -> Rules {
 
     let origin = Chain {
         name: "origin",
-        base: base(Hook::Prerouting, -150, Policy::Accept),
+        base: base(Hook::Input, -150, Policy::Accept),
         rules: [Protocol::Tcp, Protocol::Udp]
             .map(|p| {
                 Rule::when([from_peers(), vip(), port(p)]).marked(Mark::Is(0x200)).readdressed(address(me))
@@ -145,7 +145,7 @@ fn rules(me: usize, count: usize) -> Rules {
     };
     let owner = Chain {
         name: "owner",
-        base: base(Hook::Prerouting, -90, Policy::Accept),
+        base: base(Hook::Input, -90, Policy::Accept),
         rules: vec![
             Rule::when([from_peers()]).then(Verdict::Accept),
             Rule::when(tcp(6, 0)).then(Verdict::Jump("whose")),
