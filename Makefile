@@ -14,7 +14,7 @@ OUT ?= build
 MKIMAGE_ARGS = --out $(OUT) $(addprefix --overlay ,$(OVERLAY)) \
 	$(if $(PROVISION_PUBKEY),--provision-pubkey $(PROVISION_PUBKEY)) $(if $(REFRESH),--refresh)
 
-PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl
+PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl -p halcyon-wizard
 
 MKIMAGE = $(CARGO) run --quiet --release --locked -p halcyon-image --
 

@@ -41,6 +41,15 @@ pub enum Request {
         /// On trial: it is undone after so many seconds unless it is confirmed.
         confirm_within: Option<u32>,
     },
+    /// Take a document that was typed at a console of this box: nobody signed it. Refused where a signed one is in force.
+    SetUp {
+        /// Its text.
+        document: String,
+        /// On trial, as with [`Request::ConfigApply`]; a box that had no document goes back to having none.
+        confirm_within: Option<u32>,
+    },
+    /// The box's network ports.
+    Ports,
     /// Make the document on trial permanent.
     ConfigConfirm,
     /// Go back to an earlier document, or end a trial.
@@ -58,8 +67,27 @@ pub enum Response {
     Status(Box<Status>),
     /// A table, a document or a list, rendered for people.
     Text(String),
+    /// Its network ports, by name.
+    Ports(Vec<Port>),
     /// Done; a sentence about it.
     Done(String),
     /// Not done; why and what to do.
     Refused(String),
+}
+
+/// A network port as a person tells it from the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The name that its link carries now.
+    pub name: String,
+    /// The MAC in its hardware.
+    pub mac: String,
+    /// Its driver; `None` where the kernel names none.
+    pub driver: Option<String>,
+    /// Bus address, e.g. `0000:01:00.0`.
+    pub path: Option<String>,
+    /// The cable carries a signal; `false` too while the link is switched off.
+    pub carrier: bool,
+    /// Mbit/s; `None` where the driver does not say.
+    pub speed: Option<u32>,
 }

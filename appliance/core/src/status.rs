@@ -46,6 +46,9 @@ pub struct Status {
     /// The document in force is on trial and waits for its confirmation.
     #[serde(default)]
     pub on_trial: bool,
+    /// Seconds until it is undone without that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trial_left: Option<u64>,
     /// What somebody should look after, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub alarms: Vec<String>,

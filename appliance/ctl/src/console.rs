@@ -5,9 +5,11 @@ mod line;
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use halcyon_core::supervise::control::Request;
 
 use crate::terminal::{Keys, clean};
@@ -15,6 +17,8 @@ use crate::{config, engine, failover, ipvs, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
+/// What shows the dashboard.
+const WIZARD: &str = "/usr/lib/halcyon/bin/wizard";
 const PROMPT: &str = "halctl> ";
 /// How often a console looks whether the box has become another.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -33,6 +37,7 @@ config apply FILE [--confirm-within 60s], config confirm, config rollback [GENER
                  take a signed document, keep it after a trial, go back
 reboot           start the box again
 poweroff         switch the box off
+dashboard        what this box does, or its set-up
 help             this list";
 
 /// What a console may do.
@@ -146,15 +151,24 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             ),
             Some(verb) => config::run(verb, out),
         },
+        ["dashboard"] => dashboard(),
         ["failover"] => failover::run(None, out),
         ["failover", "release"] => failover::run(Some(Instead::Release), out),
         ["reboot"] => power::run(&Request::Reboot, out),
         ["poweroff"] => power::run(&Request::Poweroff, out),
-        [known @ ("help" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"), ..] => {
+        [
+            known @ ("help" | "dashboard" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"),
+            ..,
+        ] => {
             bail!("{known} does not take that; \"help\" lists the verbs")
         }
         [unknown, ..] => bail!("there is no verb {unknown:?}; \"help\" lists the verbs"),
     }
+}
+
+/// Gives the console to the wizard, which gave it to this line.
+fn dashboard() -> Result<()> {
+    Err(Command::new(WIZARD).exec()).context(WIZARD)
 }
 
 #[cfg(test)]

@@ -40,6 +40,17 @@ struct Trial {
     before: Option<(Document, u64)>,
 }
 
+/// What became of a trial that was undone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Undone {
+    /// There was none.
+    Nothing,
+    /// What was in force before is so again; this is to be reported.
+    Back(Event),
+    /// Nothing was in force before, so nothing is now.
+    Unconfigured,
+}
+
 impl Binding {
     /// Begins with the document that an engine before this one had in force.
     pub fn begin(keeper: Keeper, trusted: Vec<String>) -> Self {
@@ -152,10 +163,16 @@ impl Binding {
         self.settle();
     }
 
-    /// The trial is over: what was in force before is so again. Returns what is to be reported.
-    pub fn undo(&mut self) -> Option<Event> {
-        let (document, generation) = self.trial.take()?.before?;
-        Some(self.put(document, generation, None, "store"))
+    /// The trial is over: what was in force before is so again.
+    pub fn undo(&mut self) -> Undone {
+        let Some(trial) = self.trial.take() else { return Undone::Nothing };
+        match trial.before {
+            Some((document, generation)) => Undone::Back(self.put(document, generation, None, "store")),
+            None => {
+                self.document = None;
+                Undone::Unconfigured
+            }
+        }
     }
 
     /// What is in force stays.

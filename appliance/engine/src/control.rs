@@ -95,12 +95,14 @@ fn change(request: &Request) -> Option<&'static str> {
     match request {
         Request::Status
         | Request::Ipvs
+        | Request::Ports
         | Request::ConfigShow { .. }
         | Request::ConfigHistory
         | Request::ConfigDiff { .. } => None,
-        Request::ConfigApply { .. } | Request::ConfigConfirm | Request::ConfigRollback { .. } => {
-            Some("change the configuration")
-        }
+        Request::ConfigApply { .. }
+        | Request::SetUp { .. }
+        | Request::ConfigConfirm
+        | Request::ConfigRollback { .. } => Some("change the configuration"),
         Request::Failover => Some("hand over"),
         Request::Release => Some("let go of a hold"),
     }
@@ -150,6 +152,7 @@ mod tests {
             Request::Release,
             Request::ConfigConfirm,
             Request::ConfigRollback { generation: None },
+            Request::SetUp { document: String::new(), confirm_within: None },
             apply,
         ];
         for change in changes {

@@ -12,6 +12,7 @@
 
 mod document;
 mod keeping;
+mod ports;
 mod speaking;
 mod telling;
 mod leaving;
@@ -91,6 +92,8 @@ pub struct Driver<K> {
     inspect_at: Moment,
     /// The last readiness that was reported: generation, or unconfigured.
     reported: Option<Option<u64>>,
+    /// A first document was on trial and nobody confirmed it: this engine leaves, and the next one has none.
+    start_over: bool,
     image: (String, String),
 }
 
@@ -133,6 +136,7 @@ impl<K: Kernel> Driver<K> {
             inspected_at: Moment::ZERO,
             inspect_at: Moment::ZERO,
             reported: None,
+            start_over: false,
             image,
         }
     }
@@ -145,6 +149,11 @@ impl<K: Kernel> Driver<K> {
             if self.ready_since.is_none() {
                 self.ready_since = Some(clock::now());
                 self.supervisor.ready();
+            }
+            if self.start_over {
+                info!("the box has no document again: beginning anew");
+                self.leave(&mut sources).await;
+                return;
             }
             let wake = self.wake_at().since(clock::now());
             match sources.next(wake).await {
@@ -219,6 +228,7 @@ impl<K: Kernel> Driver<K> {
             self.watch_trial(now);
             self.volumes(now);
             self.save();
+            self.listen_to_cables().await;
             if self.bind() {
                 self.move_in();
                 // Another plan asks for other facts.

@@ -15,7 +15,7 @@ pub struct Document {
     pub config: Config,
     /// Its exact bytes.
     pub bytes: Vec<u8>,
-    /// Its signature's exact bytes.
+    /// Its signature's exact bytes; empty when it was typed at a console of this box.
     pub signature: Vec<u8>,
     /// Revision and digest.
     pub mark: Current,
@@ -43,7 +43,24 @@ pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> 
             return Verdict::Refuse(reasons.collect());
         }
     };
-    let document = match fresh(document, signature, trusted) {
+    weigh(fresh(document, signature, trusted), current)
+}
+
+/// Judges what was typed at a console of this box. No provisioning key vouches for it, so it never takes the place of a
+/// document that one does.
+pub fn typed(document: &str, in_force: Option<&Document>) -> Verdict {
+    if in_force.is_some_and(|document| !document.signature.is_empty()) {
+        return Verdict::Refuse(vec![
+            "a signed document is in force, and only a signed one takes its place; change that one, sign it, and bring \
+             it on a volume"
+                .to_owned(),
+        ]);
+    }
+    weigh(whole(document.as_bytes(), &[]), in_force.map(|document| &document.mark))
+}
+
+fn weigh(read: Result<Document, Vec<String>>, current: Option<&Current>) -> Verdict {
+    let document = match read {
         Ok(document) => document,
         Err(reasons) => return Verdict::Refuse(reasons),
     };
@@ -60,8 +77,8 @@ pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> 
     }
 }
 
-/// The document that an engine before this one had in force. It was judged then; the signature is verified again all the
-/// same, since whoever could write it there could do anything.
+/// The document that an engine before this one had in force. It was judged then; a signature is verified again all the
+/// same.
 ///
 /// # Errors
 /// Every reason against it.
@@ -70,18 +87,26 @@ pub fn kept(kept: &Kept, trusted: &[String]) -> Result<Document, Vec<String>> {
 }
 
 /// A document that lies in the store: whoever wrote it there had it judged, but by another version, perhaps, which knew
-/// more keys. Those are told in [`Document::unknown`].
+/// more keys. Those are told in [`Document::unknown`]. One without a signature was typed here; the device's own key, which
+/// signs every record, vouches for it.
 ///
 /// # Errors
 /// Every reason against it.
 pub fn stored(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
-    verify(document, signature, trusted)?;
+    if !signature.is_empty() {
+        verify(document, signature, trusted)?;
+    }
     let (config, unknown) = check_kept(document).map_err(sentences)?;
     Ok(found_good(config, document, signature, sentences(unknown)))
 }
 
 fn fresh(document: &[u8], signature: &[u8], trusted: &[String]) -> Result<Document, Vec<String>> {
     verify(document, signature, trusted)?;
+    whole(document, signature)
+}
+
+/// A document whose every key this version knows.
+fn whole(document: &[u8], signature: &[u8]) -> Result<Document, Vec<String>> {
     let config = check_bytes(document).map_err(sentences)?;
     Ok(found_good(config, document, signature, Vec::new()))
 }
@@ -99,4 +124,44 @@ fn sentences(problems: Vec<Problem>) -> Vec<String> {
 fn found_good(config: Config, document: &[u8], signature: &[u8], unknown: Vec<String>) -> Document {
     let mark = Current { revision: config.cluster.revision, sha256: seal::digest(document) };
     Document { config, bytes: document.to_vec(), signature: signature.to_vec(), mark, unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAIR: &str = include_str!("../../../examples/pair.toml");
+
+    fn taken(verdict: Verdict) -> Document {
+        match verdict {
+            Verdict::Take(document) => *document,
+            other => panic!("not taken: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_taken_without_a_signature_and_read_again_from_the_store() {
+        let document = taken(typed(PAIR, None));
+        assert_eq!(stored(&document.bytes, &document.signature, &[]), Ok(document.clone()));
+        let next = taken(typed(&PAIR.replace("revision = 1 ", "revision = 2 "), Some(&document)));
+        assert_eq!(next.mark.revision, 2);
+    }
+
+    #[test]
+    fn what_is_typed_never_replaces_what_is_signed() {
+        let signed = Document { signature: b"untrusted comment: x".to_vec(), ..taken(typed(PAIR, None)) };
+        let newer = PAIR.replace("revision = 1 ", "revision = 2 ");
+        let Verdict::Refuse(reasons) = typed(&newer, Some(&signed)) else { panic!("it was not refused") };
+        assert!(reasons[0].starts_with("a signed document is in force"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_volume_without_a_signature_is_refused_all_the_same() {
+        let volume = Volume {
+            device: "sdz".to_owned(),
+            document: Ok(PAIR.as_bytes().to_vec()),
+            signature: Ok(Vec::new()),
+        };
+        assert!(matches!(judge(&volume, &[], None), Verdict::Refuse(_)));
+    }
 }

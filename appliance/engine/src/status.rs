@@ -39,8 +39,8 @@ pub struct Facts<'a> {
     pub reconciled: bool,
     /// Where the configuration is kept, in words.
     pub store: &'a str,
-    /// The document is on trial.
-    pub on_trial: bool,
+    /// The document is on trial for so many more seconds.
+    pub trial_left: Option<u64>,
     /// What somebody should look after.
     pub alarms: Vec<String>,
     /// Changes made to the kernel.
@@ -77,7 +77,8 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         reconciled: facts.reconciled,
         unmet: facts.unmet.to_vec(),
         store: facts.store.to_owned(),
-        on_trial: facts.on_trial,
+        on_trial: facts.trial_left.is_some(),
+        trial_left: facts.trial_left,
         alarms: facts.alarms.clone(),
         kernel_writes: facts.kernel_writes,
         uptime: facts.uptime,

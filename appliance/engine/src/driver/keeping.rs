@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Driver;
+use crate::binding::Undone;
 use crate::clock;
 use crate::provision::Document;
 use crate::store::{Contents, Event, Handle, Work};
@@ -230,8 +231,11 @@ impl<K: Kernel> Driver<K> {
 
     fn undo_trial(&mut self) {
         self.keeping.handle.undo();
-        if let Some(event) = self.binding.undo() {
-            self.supervisor.report(&event);
+        match self.binding.undo() {
+            Undone::Nothing => {}
+            Undone::Back(event) => self.supervisor.report(&event),
+            // An engine that begins without a document is the one way to have none.
+            Undone::Unconfigured => self.start_over = true,
         }
         self.inspect_at = clock::now();
     }

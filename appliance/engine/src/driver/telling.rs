@@ -58,7 +58,7 @@ impl<K: Kernel> Driver<K> {
             unmet: self.reconciler.unmet(),
             reconciled: self.reconciler.reconciled(),
             store: self.keeping.place(),
-            on_trial: self.binding.on_trial().is_some(),
+            trial_left: self.binding.on_trial().map(|until| until.since(now).as_secs()),
             alarms: [self.keeping.alarms(), self.binding.alarms()].concat(),
             kernel_writes: self.reconciler.writes(),
             uptime: now.since_boot().as_secs(),
@@ -94,6 +94,10 @@ impl<K: Kernel> Driver<K> {
                 };
                 return self.apply(&given, confirm_within, (&who, &from), answer);
             }
+            Request::SetUp { document, confirm_within } => {
+                return self.set_up(&document, confirm_within, (&who, &from), answer);
+            }
+            Request::Ports => Response::Ports(self.ports()),
             Request::ConfigConfirm => return self.confirm((&who, &from), answer),
             Request::ConfigRollback { generation } => {
                 return self.roll_back(generation, (&who, &from), answer);

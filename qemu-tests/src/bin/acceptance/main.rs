@@ -14,6 +14,7 @@ mod storm;
 mod strategies;
 mod units;
 mod volumes;
+mod wizard;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ const CASES: &[&[Case]] = &[
     units::CASES,
     volumes::CASES,
     config::CASES,
+    wizard::CASES,
 ];
 
 fn main() -> ExitCode {

@@ -29,7 +29,30 @@ impl<K: Kernel> Driver<K> {
         answer: oneshot::Sender<Response>,
     ) {
         let current = self.binding.document().map(|(document, _)| document.mark.clone());
-        let judged = match provision::judge(volume, self.binding.trusted(), current.as_ref()) {
+        let verdict = provision::judge(volume, self.binding.trusted(), current.as_ref());
+        self.follow(verdict, confirm_within, (who, from), answer);
+    }
+
+    /// Takes a document that was typed at a console.
+    pub(in crate::driver) fn set_up(
+        &mut self,
+        document: &str,
+        confirm_within: Option<u32>,
+        by: (&str, &str),
+        answer: oneshot::Sender<Response>,
+    ) {
+        let verdict = provision::typed(document, self.binding.document().map(|(document, _)| document));
+        self.follow(verdict, confirm_within, by, answer);
+    }
+
+    fn follow(
+        &mut self,
+        verdict: Verdict,
+        confirm_within: Option<u32>,
+        (who, from): (&str, &str),
+        answer: oneshot::Sender<Response>,
+    ) {
+        let judged = match verdict {
             Verdict::Take(document) => self.fits(document, confirm_within),
             Verdict::Leave(why) => Err(why),
             Verdict::Refuse(reasons) => Err(reasons.join("\n")),
@@ -50,9 +73,6 @@ impl<K: Kernel> Driver<K> {
         match trial {
             Some(seconds) if !TRIAL.contains(&seconds) => {
                 Err("a trial lasts a second at least and a day at most".to_owned())
-            }
-            Some(_) if self.binding.document().is_none() => {
-                Err("there is no document to go back to; apply it without --confirm-within".to_owned())
             }
             _ => Ok(document),
         }
@@ -81,8 +101,10 @@ impl<K: Kernel> Driver<K> {
     ) {
         if generation.is_none() && self.binding.on_trial().is_some() && self.keeping.asked.is_none() {
             self.undo_trial();
-            let response =
-                Response::Done("the trial is over; the document before it is in force again".into());
+            let response = Response::Done(match self.binding.document() {
+                Some(_) => "the trial is over; the document before it is in force again".into(),
+                None => "the trial is over; the box is without a document again".into(),
+            });
             drop(answer.send(response));
             return;
         }
@@ -128,7 +150,8 @@ impl<K: Kernel> Driver<K> {
                 let number = generation.unwrap_or_else(|| self.binding.next());
                 let until = trial.map(|seconds| clock::now() + Duration::from_secs(seconds.into()));
                 let revision = document.mark.revision;
-                let event = self.binding.put(*document, number, until, "console");
+                let source = if document.signature.is_empty() { "wizard" } else { "console" };
+                let event = self.binding.put(*document, number, until, source);
                 self.supervisor.report(&event);
                 self.keeping.unsaved = unsaved;
                 Response::Done(match trial {

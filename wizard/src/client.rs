@@ -1,0 +1,100 @@
+//! Asks the engine from a thread of its own, so that the screen waits for nobody: what the box does and has every second, and
+//! what a person wants when he wants it. Says by a byte on a socket that there is news.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use halcyon_core::control::{Request, Response, SOCKET};
+
+use crate::model::{Intent, Seen};
+
+/// Between two looks at the box: a cable that is plugged in shows within twice this.
+const GLANCE: Duration = Duration::from_secs(1);
+/// The longest answer that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+/// The engine answers within ten seconds, if only that it is busy.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// The program's end.
+#[derive(Debug)]
+pub(crate) struct Client {
+    requests: Sender<Request>,
+    news: Receiver<Intent>,
+    /// Can be read when there is news.
+    pub(crate) bell: UnixStream,
+}
+
+impl Client {
+    /// Begins to ask.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket or no thread.
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let (bell, ringer) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        ringer.set_nonblocking(true)?;
+        let (requests, orders) = channel();
+        let (tell, news) = channel();
+        thread::Builder::new().name("client".into()).spawn(move || run(&orders, &tell, &ringer))?;
+        Ok(Self { requests, news, bell })
+    }
+
+    /// Asks for something; the answer is news.
+    pub(crate) fn ask(&self, request: Request) {
+        // The thread ends with the program only.
+        let _ = self.requests.send(request);
+    }
+
+    /// What was learned, if anything.
+    pub(crate) fn news(&mut self) -> Vec<Intent> {
+        while matches!(self.bell.read(&mut [0; 64]), Ok(1..)) {}
+        self.news.try_iter().collect()
+    }
+}
+
+fn run(orders: &Receiver<Request>, tell: &Sender<Intent>, mut ringer: &UnixStream) {
+    let mut patience = Duration::ZERO;
+    loop {
+        let intent = match orders.recv_timeout(patience) {
+            Ok(request) => {
+                patience = Duration::ZERO;
+                Intent::Answered(exchange(&request, PATIENCE).map_err(|error| error.to_string()))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                patience = GLANCE;
+                Intent::Seen(look())
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if tell.send(intent).is_err() {
+            return;
+        }
+        // A full socket has rung already.
+        let _ = ringer.write(&[0]);
+    }
+}
+
+fn look() -> Option<Box<Seen>> {
+    let Ok(Response::Status(status)) = exchange(&Request::Status, PATIENCE) else { return None };
+    let ports = match exchange(&Request::Ports, PATIENCE) {
+        Ok(Response::Ports(ports)) => ports,
+        _ => Vec::new(),
+    };
+    Some(Box::new(Seen { status: *status, ports }))
+}
+
+/// One question and its answer.
+fn exchange(request: &Request, patience: Duration) -> std::io::Result<Response> {
+    let mut stream = UnixStream::connect(SOCKET)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    line.clear();
+    BufReader::new(stream.take(LONGEST)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}

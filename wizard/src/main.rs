@@ -1,0 +1,79 @@
+//! `wizard`: what a console of the box shows. A box without a configuration asks for one; a box at work tells what it does.
+//! One process for each console, as a user who may nothing but ask the engine. It ends when its terminal hangs up, and is
+//! started anew.
+//!
+//! [`model`] is the wizard itself, as a function of values; [`view`] shows it with cursive; [`console`] is the terminal.
+
+mod client;
+mod console;
+mod keep;
+mod model;
+mod texts;
+mod view;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cursive::{Cursive, CursiveRunner};
+
+use client::Client;
+use console::Console;
+use console::paint::Charset;
+use model::{Effect, Wizard};
+use texts::Texts;
+use view::Screen;
+
+/// The command line, and its verb for a console.
+const COMMAND_LINE: [&str; 2] = ["/usr/lib/halcyon/bin/halctl", "console"];
+/// The longest that nothing is looked at.
+const IDLE: Duration = Duration::from_secs(60);
+
+fn main() -> anyhow::Result<()> {
+    let file = console::standard_input().context("no terminal")?;
+    // The kernel's own screen shows UTF-8; of a serial line nothing is known.
+    let charset = match std::env::var("TERM").as_deref() {
+        Ok("linux") => Charset::Utf8,
+        _ => Charset::Ascii,
+    };
+    let console = Console::open(file, charset);
+    let mut client = Client::start().context("no thread for the engine's answers")?;
+    let kept = keep::read(Path::new(keep::FILE)).unwrap_or_default();
+    let root = view::root(Wizard::new(kept), Texts::english());
+    let mut runner = CursiveRunner::new(root, Box::new(console.clone()));
+    runner.refresh();
+    while !console.is_gone() {
+        console.wait(&client.bell, IDLE);
+        runner.process_events();
+        let news = client.news();
+        let effects = with(&mut runner, |screen| {
+            let scene = screen.wizard.scene();
+            news.into_iter().for_each(|intent| screen.hand(intent));
+            if screen.wizard.scene() != scene {
+                // What changed the scene was told on the consoles by others, too.
+                console.repaint();
+            }
+            std::mem::take(&mut screen.effects)
+        });
+        for effect in effects {
+            match effect {
+                Effect::Ask(request) => client.ask(request),
+                // What cannot be kept is lost with this program, and nobody is the worse for it now.
+                Effect::Keep(kept) => drop(keep::write(Path::new(keep::FILE), &kept)),
+                Effect::CommandLine => {
+                    console.leave();
+                    let [program, verb] = COMMAND_LINE;
+                    return Err(Command::new(program).arg(verb).exec()).context(program);
+                }
+            }
+        }
+        runner.refresh();
+    }
+    Ok(())
+}
+
+fn with<T>(runner: &mut CursiveRunner<Cursive>, work: impl FnOnce(&mut Screen) -> T) -> T {
+    runner.call_on_name(view::NAME, work).expect("the one view is there as long as the program")
+}
