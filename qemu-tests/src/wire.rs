@@ -83,25 +83,13 @@ fn decode_ipv4(ip: &[u8], ttl: u8, to: Mac) -> Result<Advert, Vec<String>> {
         check(to == GROUP_MAC, format!("to the group's address, but the frame goes to {to}"));
     }
 
-    let (version, kind) = (message[0] >> 4, message[0] & 0x0f);
-    check(kind == 1, format!("type {kind}, not 1"));
+    let Head { version, count, interval } = head(message, &mut check);
     check(version == 2 || version == 3, format!("version {version}"));
-    check(message[1] != 0, "VRID 0".into());
-    let count = usize::from(message[3]);
-    check(count > 0, "no address".into());
     let trailer = if version == 2 { 8 } else { 0 };
     check(
         message.len() == 8 + 4 * count + trailer,
         format!("{} bytes for {count} addresses in version {version}", message.len()),
     );
-    let interval = if version == 2 {
-        check(message[4] <= 1, format!("authentication type {}", message[4]));
-        Duration::from_secs(u64::from(message[5]))
-    } else {
-        check(message[4] >> 4 == 0, format!("reserved bits {:x}", message[4] >> 4));
-        Duration::from_millis(10 * u64::from(u16::from_be_bytes([message[4] & 0x0f, message[5]])))
-    };
-    check(!interval.is_zero(), "interval 0".into());
 
     let length = (message.len() as u16).to_be_bytes();
     let pseudo = [&header[12..20], &[0, PROTOCOL_VRRP], &length].concat();
@@ -127,6 +115,30 @@ fn decode_ipv4(ip: &[u8], ttl: u8, to: Mac) -> Result<Advert, Vec<String>> {
         }),
         checksum,
     })
+}
+
+/// What the first bytes of a VRRP message say whichever family carries it.
+struct Head {
+    version: u8,
+    count: usize,
+    interval: Duration,
+}
+
+fn head(message: &[u8], check: &mut impl FnMut(bool, String)) -> Head {
+    let (version, kind) = (message[0] >> 4, message[0] & 0x0f);
+    check(kind == 1, format!("type {kind}, not 1"));
+    check(message[1] != 0, "VRID 0".into());
+    let count = usize::from(message[3]);
+    check(count > 0, "no address".into());
+    let interval = if version == 2 {
+        check(message[4] <= 1, format!("authentication type {}", message[4]));
+        Duration::from_secs(u64::from(message[5]))
+    } else {
+        check(message[4] >> 4 == 0, format!("reserved bits {:x}", message[4] >> 4));
+        Duration::from_millis(10 * u64::from(u16::from_be_bytes([message[4] & 0x0f, message[5]])))
+    };
+    check(!interval.is_zero(), "interval 0".into());
+    Head { version, count, interval }
 }
 
 /// The ones' complement sum of 16-bit words (RFC 1071), not inverted; each part but the last has even length.

@@ -1,9 +1,8 @@
 //! Advertisements over IPv6 (RFC 9568 §5.1.2, §5.2): version 3 only.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::Duration;
 
-use super::{Advert, Checksum, sum};
+use super::{Advert, Checksum, Head, head, sum};
 use crate::switch::frame::{Mac, PROTOCOL_VRRP};
 
 /// ff02::12 (RFC 9568 §5.1.2.2).
@@ -39,16 +38,9 @@ pub(super) fn decode(ip: &[u8], hop_limit: u8, to: Mac) -> Result<Advert, Vec<St
         check(destination == GROUP, format!("to the group {destination}"));
         check(to == GROUP_MAC, format!("to the group's address, but the frame goes to {to}"));
     }
-    let (version, kind) = (message[0] >> 4, message[0] & 0x0f);
+    let Head { version, count, interval } = head(message, &mut check);
     check(version == 3, format!("version {version} over IPv6"));
-    check(kind == 1, format!("type {kind}, not 1"));
-    check(message[1] != 0, "VRID 0".into());
-    let count = usize::from(message[3]);
-    check(count > 0, "no address".into());
     check(message.len() == 8 + 16 * count, format!("{} bytes for {count} addresses", message.len()));
-    check(message[4] >> 4 == 0, format!("reserved bits {:x}", message[4] >> 4));
-    let interval = Duration::from_millis(10 * u64::from(u16::from_be_bytes([message[4] & 0x0f, message[5]])));
-    check(!interval.is_zero(), "interval 0".into());
     let trailer = [&(message.len() as u32).to_be_bytes()[..], &[0, 0, 0, PROTOCOL_VRRP]].concat();
     check(sum(&[&header[8..40], &trailer, message]) == 0xffff, "wrong VRRP checksum".into());
     if !complaints.is_empty() {
@@ -69,6 +61,8 @@ pub(super) fn decode(ip: &[u8], hop_limit: u8, to: Mac) -> Result<Advert, Vec<St
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn packet() -> Vec<u8> {
