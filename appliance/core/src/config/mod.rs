@@ -253,6 +253,20 @@ pub struct Check {
     pub retry_delay: Duration,
 }
 
+/// How a TCP service is checked whose document says nothing of it.
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            kind: CheckKind::Tcp,
+            port: None,
+            interval: Duration::from_secs(6),
+            timeout: Duration::from_secs(10),
+            retries: 3,
+            retry_delay: Duration::from_secs(3),
+        }
+    }
+}
+
 /// What a health check does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckKind {

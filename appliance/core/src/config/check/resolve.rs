@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::services::router_of;
 use super::storm as strategy;
@@ -11,8 +10,8 @@ use super::{Lookup, MemberDraft};
 use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::types::{Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName};
 use crate::config::{
-    Check, CheckKind, Cluster, Config, Interface, Member, Observe, Port, Protocol, Server, Service,
-    StaticRoute, VrrpInstance,
+    Check, Cluster, Config, Interface, Member, Observe, Port, Protocol, Server, Service, StaticRoute,
+    VrrpInstance,
 };
 
 /// `None`: the draft has a gap.
@@ -111,14 +110,7 @@ fn service(draft: &Draft, written: &ServiceDraft) -> Option<(ServiceName, Servic
     let protocol = written.protocol.as_ref()?.value;
     let check = match &written.check {
         Some(check) => checked(check)?,
-        None if protocol == Protocol::Tcp => Some(Check {
-            kind: CheckKind::Tcp,
-            port: None,
-            interval: Duration::from_secs(6),
-            timeout: Duration::from_secs(10),
-            retries: 3,
-            retry_delay: Duration::from_secs(3),
-        }),
+        None if protocol == Protocol::Tcp => Some(Check::default()),
         None => return None,
     };
     let segment = router_of(draft, address)?.interface.as_ref()?;

@@ -14,7 +14,7 @@ use super::{
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
 use crate::config::types::{Priority, Vrid, Weight};
-use crate::config::{CheckKind, Fallback, Forwarding, Probing, Protocol, VrrpVersion};
+use crate::config::{Check, CheckKind, Fallback, Forwarding, Probing, Protocol, VrrpVersion};
 
 /// The root table.
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
@@ -167,6 +167,7 @@ fn service(table: &mut Table<'_, '_>) -> ServiceDraft {
 
 fn check(table: &mut Table<'_, '_>) -> CheckDraft {
     table.require(&[("kind", "\"tcp\"")]);
+    let usual = Check::default();
     CheckDraft {
         at: table.at(),
         kind: table.read("kind", |value| {
@@ -174,10 +175,10 @@ fn check(table: &mut Table<'_, '_>) -> CheckDraft {
             one_of(value, &[("tcp", Some(CheckKind::Tcp)), ("none", None)], &later)
         }),
         port: table.read("port", port),
-        interval: table.read_or("interval", Duration::from_secs(6), time),
-        timeout: table.read_or("timeout", Duration::from_secs(10), time),
-        retries: table.read_or("retries", 3, |value| number(value, 0, 100)),
-        retry_delay: table.read_or("retry-delay", Duration::from_secs(3), time),
+        interval: table.read_or("interval", usual.interval, time),
+        timeout: table.read_or("timeout", usual.timeout, time),
+        retries: table.read_or("retries", usual.retries, |value| number(value, 0, 100)),
+        retry_delay: table.read_or("retry-delay", usual.retry_delay, time),
     }
 }
 

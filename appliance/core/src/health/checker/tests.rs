@@ -3,22 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::CheckKind;
 
 fn at(seconds: f64) -> Moment {
     Moment::from_boot(Duration::from_secs_f64(seconds))
 }
 
 fn checker() -> Checker {
-    let check = Check {
-        kind: CheckKind::Tcp,
-        port: None,
-        interval: Duration::from_secs(6),
-        timeout: Duration::from_secs(10),
-        retries: 3,
-        retry_delay: Duration::from_secs(3),
-    };
-    Checker::new(&check, 1, at(0.0))
+    Checker::new(&Check::default(), 1, at(0.0))
 }
 
 /// Lets time reach the next attempt and answers it; returns when that was and how long the attempt might have taken.
