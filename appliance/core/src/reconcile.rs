@@ -2,7 +2,7 @@
 //! that is safe at every step. Decides what to do and when; never does it, and never asks why the planner wants it.
 //!
 //! The appliance owns the box, so on its ports, on the links that the document names, on the loopback and in the IPVS
-//! table whatever is not wanted goes. Other links that software made, routes of other makers and sysctls that nobody
+//! table whatever is not wanted goes, and so do VLANs and bonds that the document does not name. Other links that software made, routes of other makers and sysctls that nobody
 //! asked for are left alone, and so are the ports of a box without a document. The order
 //! is [`Stage`]'s; open [`op`](self::Op) for it, [`Observed`] for the facts.
 //!
@@ -10,19 +10,22 @@
 //! holds up nothing else.
 
 mod balancing;
+mod links;
 mod network;
 mod observed;
 mod op;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::types::LinkName;
 use crate::plan::state::{Address, AddressRole, KernelState};
 
-pub use observed::{DestinationFacts, LinkFacts, Observed, RouteFact, Scheduling, ServiceFacts, SyncFacts};
+pub use observed::{
+    DestinationFacts, LinkFacts, Made, Observed, RouteFact, Scheduling, ServiceFacts, SyncFacts,
+};
 pub use op::{Op, Stage};
 
 /// What separates the kernel from the plan.
@@ -51,7 +54,13 @@ impl fmt::Display for Unmet {
 
 /// What has to be done so that the kernel holds `desired`, given that it holds `observed`.
 pub fn diff(desired: &KernelState, observed: &Observed) -> Difference {
-    let mut work = Work { desired, observed, links: BTreeMap::new(), result: Difference::default() };
+    let mut work = Work {
+        desired,
+        observed,
+        links: BTreeMap::new(),
+        doomed: BTreeSet::new(),
+        result: Difference::default(),
+    };
     work.find_links();
     work.sysctls();
     work.rules();
@@ -88,8 +97,10 @@ pub fn groundwork(desired: &KernelState, observed: &Observed) -> Vec<Op> {
 struct Work<'a> {
     desired: &'a KernelState,
     observed: &'a Observed,
-    /// Kernel indexes of the links that the document names and this box has.
+    /// Kernel indexes of the links that the document names and this box has, or is about to make.
     links: BTreeMap<&'a LinkName, u32>,
+    /// VLANs and bonds that are about to be deleted.
+    doomed: BTreeSet<u32>,
     result: Difference,
 }
 

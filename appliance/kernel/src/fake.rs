@@ -52,8 +52,8 @@ impl Kernel for Fake {
     }
 
     async fn glance(&mut self) -> Result<Observed, Error> {
-        let Observed { links, addresses, .. } = self.state.clone();
-        Ok(Observed { links, addresses, ..Observed::default() })
+        let Observed { links, newest, addresses, .. } = self.state.clone();
+        Ok(Observed { links, newest, addresses, ..Observed::default() })
     }
 
     async fn apply(&mut self, batch: &[Op]) -> Vec<Result<(), Error>> {

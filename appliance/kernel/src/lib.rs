@@ -2,7 +2,7 @@
 //! It decides nothing itself; everything it could decide arrives as an [`Op`] with the kernel's own handles in it.
 //!
 //! [`Kernel`] is the seam. [`linux::Linux`] is the one real implementation, [`fake::Fake`] the one for tests. Below the
-//! first, one module per kernel interface: [`ipvs`] (generic netlink), [`route`] (rtnetlink), [`nft`] (packet rules),
+//! first, one module per kernel interface: [`ipvs`] (generic netlink), [`route`] (rtnetlink; `link` reads and writes its links), [`nft`] (packet rules),
 //! [`sysctl`]. [`announce`], [`vrrp_socket`] and [`sync_socket`] stand beside the seam: what they send cannot be observed
 //! afterwards.
 
@@ -10,6 +10,7 @@ pub mod announce;
 pub mod fake;
 pub mod inventory;
 pub mod ipvs;
+mod link;
 pub mod linux;
 pub mod netlink;
 pub mod nft;

@@ -46,6 +46,8 @@ pub struct Linux {
     ipvs: Ipvs,
     rules: Rules,
     sysctls: Sysctls,
+    /// The highest index that any link has had.
+    newest: u32,
     writes: u64,
 }
 
@@ -57,6 +59,7 @@ impl Linux {
             ipvs: Ipvs::open()?,
             rules: Rules::open(&paths.nft, &paths.rules)?,
             sysctls: Sysctls::new(&paths.sysctls),
+            newest: 0,
             writes: 0,
         })
     }
@@ -94,7 +97,8 @@ impl Kernel for Linux {
                 link.link_local = Some(address);
             }
         }
-        Ok(Observed { links, addresses, ..Observed::default() })
+        self.newest = links.keys().copied().max().unwrap_or(0).max(self.newest);
+        Ok(Observed { links, newest: self.newest, addresses, ..Observed::default() })
     }
 
     async fn observe(&mut self, desired: &KernelState) -> Result<Observed, Error> {

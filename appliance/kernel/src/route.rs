@@ -1,10 +1,10 @@
-//! Links, addresses, routes and neighbours over rtnetlink. Translates between the kernel's messages and the
+//! Addresses, routes and neighbours over rtnetlink, and what is done to links ([`link`](crate::link) says what they are). Translates between the kernel's messages and the
 //! reconciler's facts; picks out what concerns Halcyon and decides nothing more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
@@ -15,7 +15,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -25,7 +25,8 @@ use netlink_packet_route::route::{
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 
-use crate::{Error, inventory};
+use crate::link::mac;
+use crate::{Error, link};
 
 /// The kernel's network configuration.
 pub struct Network {
@@ -45,7 +46,7 @@ impl Network {
     /// All links by index.
     pub async fn links(&self) -> Result<BTreeMap<u32, LinkFacts>, Error> {
         let messages = collect("read links", self.handle.link().get().execute()).await?;
-        Ok(messages.iter().map(|m| (m.header.index, link(m, &self.sys))).collect())
+        Ok(messages.iter().map(|m| (m.header.index, link::facts(m, &self.sys))).collect())
     }
 
     /// All addresses that someone set, by link index, and the kernel's own link-local ones that can be used.
@@ -82,6 +83,23 @@ impl Network {
                 self.set(LinkUnspec::new_with_index(*index).mtu(*mtu).build()).await
             }
             Op::LinkUp { index, .. } => self.set(LinkUnspec::new_with_index(*index).up().build()).await,
+            Op::MakeVlan { index, link, parent, id, .. } => {
+                self.handle.link().add(link::vlan(*index, link, *parent, *id)).execute().await
+            }
+            Op::MakeBond { index, link, mode, mac } => {
+                self.handle.link().add(link::bond(*index, link, *mode, *mac)).execute().await
+            }
+            Op::DelLink { index, .. } => self.handle.link().del(*index).execute().await,
+            Op::JoinBond { index, bond, .. } => {
+                let port = || LinkUnspec::new_with_index(*index);
+                match self.set(port().down().build()).await {
+                    Ok(()) => self.set(port().controller(*bond).build()).await,
+                    refused => refused,
+                }
+            }
+            Op::LeaveBond { index, .. } => {
+                self.set(LinkUnspec::new_with_index(*index).nocontroller().build()).await
+            }
             Op::AddAddress { index, address } => self.add_address(*index, address).await,
             Op::DelAddress { index, cidr, .. } => {
                 let mut message = AddressMessage::default();
@@ -143,10 +161,18 @@ fn outcome(op: &Op, result: Result<(), rtnetlink::Error>) -> Result<(), Error> {
     let error = cause(error);
     match (op, Errno::from_raw(error.raw_os_error().unwrap_or(0))) {
         (Op::AddAddress { .. }, Errno::EEXIST)
+        // A VLAN goes with what carried it.
+        | (Op::DelLink { .. }, Errno::ENODEV)
         | (Op::DelAddress { .. }, Errno::EADDRNOTAVAIL | Errno::ENODEV)
         | (Op::DelRoute { .. }, Errno::ESRCH | Errno::ENODEV) => Ok(()),
+        (Op::MakeVlan { .. }, Errno::EOPNOTSUPP) => Err(missing(op, "8021q")),
+        (Op::MakeBond { .. }, Errno::EOPNOTSUPP) => Err(missing(op, "bonding")),
         _ => Err(Error::refused(op.to_string(), error)),
     }
+}
+
+fn missing(op: &Op, module: &str) -> Error {
+    Error::Missing { what: op.to_string(), module: module.to_owned() }
 }
 
 fn cause(error: rtnetlink::Error) -> io::Error {
@@ -154,34 +180,6 @@ fn cause(error: rtnetlink::Error) -> io::Error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
         other => io::Error::other(other.to_string()),
     }
-}
-
-fn link(message: &LinkMessage, sys: &Path) -> LinkFacts {
-    let flags = message.header.flags;
-    let up = flags.contains(LinkFlags::Up);
-    let mut facts = LinkFacts {
-        loopback: flags.contains(LinkFlags::Loopback),
-        up,
-        carrier: up && flags.contains(LinkFlags::LowerUp),
-        ..LinkFacts::default()
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => facts.name.clone_from(name),
-            LinkAttribute::Mtu(mtu) => facts.mtu = *mtu,
-            LinkAttribute::Address(bytes) => facts.mac = mac(bytes),
-            LinkAttribute::PermAddress(bytes) => facts.permanent = mac(bytes),
-            _ => {}
-        }
-    }
-    facts.path = inventory::bus_path(sys, &facts.name);
-    facts
-}
-
-/// `None` for what is no Ethernet address, or no address at all.
-fn mac(bytes: &[u8]) -> Option<Mac> {
-    let bytes: [u8; 6] = bytes.try_into().ok()?;
-    (bytes != [0; 6]).then_some(Mac(bytes))
 }
 
 /// The link-local address that the kernel made for a link by itself, once it can be used.

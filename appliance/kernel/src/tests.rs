@@ -30,7 +30,7 @@ fn master(services: u16) -> KernelState {
     let lan: LinkName = "lan".parse().unwrap();
     let vip = Cidr::host([192, 0, 2, 100].into());
     let mut state = KernelState::default();
-    state.links.insert(lan.clone(), Link { port: Port::Mac(Mac([2, 0, 0, 0, 0, 1])), mtu: None });
+    state.links.insert(lan.clone(), Link { device: Port::Mac(Mac([2, 0, 0, 0, 0, 1])).into(), mtu: None });
     state.addresses.insert(Address { link: Some(lan.clone()), cidr: vip, role: AddressRole::Virtual });
     state.addresses.insert(Address { link: None, cidr: vip, role: AddressRole::Served });
     state.rules.chains.push(Chain { name: "forwarded", base: None, rules: Vec::new() });

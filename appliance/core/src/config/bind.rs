@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::types::{Mac, MemberName};
-use super::{Config, Member, Port};
+use super::{Config, Member};
 
 /// What tells this box from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,10 +74,8 @@ fn fits(member: &Member, identity: &Identity) -> bool {
 }
 
 fn macs(member: &Member) -> impl Iterator<Item = Mac> {
-    member.interfaces.values().filter_map(|interface| match interface.port {
-        Port::Mac(mac) => Some(mac),
-        Port::Path(_) => None,
-    })
+    let ports: BTreeSet<Mac> = member.interfaces.keys().flat_map(|link| member.macs(link)).copied().collect();
+    ports.into_iter()
 }
 
 impl fmt::Display for Identity {

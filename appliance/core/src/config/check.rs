@@ -1,6 +1,7 @@
 //! From the bytes of a document to a [`Config`], or to all its problems at once. [`draft`] reads the
 //! single values; the modules below decide what the parts may say about each other; [`resolve`] then only copies.
 
+mod links;
 mod members;
 mod resolve;
 mod routers;
@@ -73,6 +74,7 @@ fn read(document: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
         return Err(problems.into_sorted());
     };
     members::check(&draft, &mut problems);
+    links::check(&draft, &mut problems);
     routers::check(&draft, &mut problems);
     services::check(&draft, &mut problems);
     if let Some(cluster) = &draft.cluster {

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::problem::{Place, Problems, Written};
-use super::types::{Cidr, LinkName, Mac, MemberName, Priority, ServiceName, Vrid, Weight};
-use super::{CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
+use super::types::{Cidr, LinkName, Mac, MemberName, Priority, ServiceName, VlanId, Vrid, Weight};
+use super::{BondMode, CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
 
 /// The schedulers of Linux 6.12's IPVS by name (`net/netfilter/ipvs/ip_vs_*.c`).
 pub const SCHEDULERS: [&str; 14] =
@@ -144,8 +144,12 @@ pub struct InterfaceDraft {
     pub name: Field<LinkName>,
     /// Either this …
     pub mac: Field<Mac>,
-    /// … or this.
+    /// … or this …
     pub path: Field<String>,
+    /// … or this …
+    pub vlan: Option<VlanDraft>,
+    /// … or this.
+    pub bond: Option<BondDraft>,
     /// Optional.
     pub addresses: List<Cidr>,
     /// Optional; one of each family.
@@ -154,6 +158,26 @@ pub struct InterfaceDraft {
     pub mtu: Field<u32>,
     /// Optional.
     pub routes: Vec<RouteDraft>,
+}
+
+/// `vlan` of `[[member.interface]]`.
+#[derive(Clone, Debug)]
+pub struct VlanDraft {
+    /// The key.
+    pub at: Place,
+    /// Required.
+    pub parent: Field<LinkName>,
+    /// Required.
+    pub id: Field<VlanId>,
+}
+
+/// `bond` of `[[member.interface]]`.
+#[derive(Clone, Debug)]
+pub struct BondDraft {
+    /// Required, not empty.
+    pub ports: List<Mac>,
+    /// Required.
+    pub mode: Field<BondMode>,
 }
 
 /// One of `routes`.

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod redact;
 
 mod address;
+mod device;
 mod reader;
 mod scalar;
 
@@ -22,7 +23,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use types::{Cidr, Family, InstanceId, LinkName, Mac, MemberName, Priority, ServerName, ServiceName, Weight};
+use types::{Cidr, Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName, Weight};
+
+pub use device::{Bond, BondMode, Device, Port, Vlan};
 
 /// A checked cluster document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,30 +120,21 @@ pub struct Member {
     pub interfaces: BTreeMap<LinkName, Interface>,
 }
 
-/// `[[member.interface]]`: one port of one box.
+/// `[[member.interface]]`: one link of one box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Logical name, the same on every member; the kernel's link is renamed to it.
     pub name: LinkName,
-    /// How the port is found.
-    pub port: Port,
+    /// What it is made of.
+    pub device: Device,
     /// Static addresses with their subnets.
     pub addresses: Vec<Cidr>,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<IpAddr>,
-    /// Bytes; `None`: as the driver has it.
+    /// Bytes; `None`: as the driver has it, or what carries it.
     pub mtu: Option<u32>,
     /// Further routes.
     pub routes: Vec<StaticRoute>,
-}
-
-/// How a physical port is told from the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Port {
-    /// By its permanent MAC.
-    Mac(Mac),
-    /// By its bus address, e.g. `0000:01:00.0`.
-    Path(String),
 }
 
 /// One static route.

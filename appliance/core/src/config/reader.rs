@@ -83,18 +83,16 @@ impl Table<'_, '_> {
         self.entries.contains_key(key)
     }
 
-    /// Tells when both of two keys are there, or neither.
-    pub(super) fn exactly_one(&mut self, one: &str, other: &str, example: &str) {
-        match (self.has(one), self.has(other)) {
-            (true, true) => {
-                self.problems.add(&self.place(other), format!("contradicts {one}"), "write one of the two");
-            }
-            (false, false) => self.problems.add(
-                &self.at,
-                format!("has neither {one} nor {other}"),
-                format!("write one of them, as in {example}"),
-            ),
-            _ => {}
+    /// Tells when more than one of several keys is there, or none.
+    pub(super) fn exactly_one(&mut self, keys: &[&str], example: &str) {
+        let mut there = keys.iter().filter(|key| self.entries.contains_key(**key));
+        let Some(first) = there.next() else {
+            let what = format!("has neither {}", keys.join(" nor "));
+            self.problems.add(&self.at, what, format!("write one of them, as in {example}"));
+            return;
+        };
+        for other in there {
+            self.problems.add(&self.place(other), format!("contradicts {first}"), "write one of the two");
         }
     }
 

@@ -36,6 +36,28 @@ impl Vrid {
     }
 }
 
+/// The tag of a VLAN, 1..=4094; IEEE 802.1Q keeps 0 and 4095 for itself (table 9-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VlanId(u16);
+
+impl VlanId {
+    /// `None` for 0 and from 4095 on.
+    pub fn new(id: u16) -> Option<Self> {
+        (1..=4094).contains(&id).then_some(Self(id))
+    }
+
+    /// The number on the wire.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for VlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A VRRP priority that a configuration can hold, 1..=254. 0 (leaving) and 255 (address owner) exist on the wire only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(u8);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::{Action, Health, Node, servers};
 use crate::config::types::{LinkName, Mac, MemberName};
-use crate::config::{Config, Member, Port, Storm};
+use crate::config::{Config, Member, Storm};
 use crate::moment::Moment;
 use crate::standby::Prober;
 
@@ -113,10 +113,7 @@ impl Node {
 
     /// The link-local addresses that a member's kernel makes of its ports' MACs.
     fn link_locals<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = IpAddr> + 'a {
-        let written = member.interfaces.values().filter_map(|interface| match interface.port {
-            Port::Mac(mac) => Some(mac),
-            Port::Path(_) => None,
-        });
+        let written = member.interfaces.keys().flat_map(|link| member.macs(link)).copied();
         let learnt = self.view.neighbours.get(&member.name).into_iter().flatten().map(|(_, mac)| *mac);
         written.chain(learnt).map(|mac| mac.link_local().into())
     }

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::types::{Cidr, LinkName, Mac};
-use crate::config::{Member, Port, Storm};
+use crate::config::{Member, Storm};
 
 use super::detour::Services;
 use super::rules::{Base, Chain, Condition, CounterName, Hook, Policy, Rule, Verdict};
@@ -143,14 +143,12 @@ fn clients(fellows: &[Fellow<'_>]) -> Vec<Rule> {
     rules
 }
 
-/// A fellow's MACs by link: those of the document, and those that the neighbour table has for its addresses. Never
-/// those of advertisements, whose virtual MAC would name nobody.
+/// A fellow's MACs by link: those of the document, of a bond every port's, and those that the neighbour table has for its
+/// addresses. Never those of advertisements, whose virtual MAC would name nobody.
 fn macs(box_: &Perspective<'_>, fellow: &Member) -> BTreeSet<(LinkName, Mac)> {
     let mut macs = box_.view.neighbours.get(&fellow.name).cloned().unwrap_or_default();
-    macs.extend(fellow.interfaces.iter().filter_map(|(link, interface)| match interface.port {
-        Port::Mac(mac) => Some((link.clone(), mac)),
-        Port::Path(_) => None,
-    }));
+    let links = fellow.interfaces.keys();
+    macs.extend(links.flat_map(|link| fellow.macs(link).iter().map(|mac| (link.clone(), *mac))));
     macs.retain(|(link, _)| box_.me.interfaces.contains_key(link));
     macs
 }

@@ -1,6 +1,7 @@
 //! Links, addresses and routes of this box. Decides which addresses it holds; never how packets are balanced.
 
 use crate::config::types::Cidr;
+use crate::config::{Device, Vlan};
 
 use super::state::{Address, AddressRole, Link, Route};
 use super::{Perspective, Plan};
@@ -15,7 +16,20 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
 fn own(box_: &Perspective<'_>, plan: &mut Plan) {
     for interface in box_.me.interfaces.values() {
         let name = &interface.name;
-        plan.state.links.insert(name.clone(), Link { port: interface.port.clone(), mtu: interface.mtu });
+        // A new VLAN takes its carrier's MTU, but does not follow it later.
+        let mtu = interface.mtu.or_else(|| box_.me.carrier(name)?.mtu);
+        plan.state.links.insert(name.clone(), Link { device: interface.device.clone(), mtu });
+        match &interface.device {
+            Device::Port(_) => {}
+            Device::Vlan(Vlan { parent, id }) => {
+                plan.because(format!("link {name}"), format!("VLAN {id} on {parent}"));
+            }
+            Device::Bond(bond) => {
+                let ports: Vec<String> = bond.ports.iter().map(ToString::to_string).collect();
+                let why = format!("{} bond of {}", bond.mode.word(), ports.join(" and "));
+                plan.because(format!("link {name}"), why);
+            }
+        }
         for &cidr in &interface.addresses {
             plan.state.addresses.insert(Address { link: Some(name.clone()), cidr, role: AddressRole::Own });
             plan.because(format!("address {cidr} on {name}"), format!("{}'s own", box_.me.name));

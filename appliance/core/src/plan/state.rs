@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName};
-use crate::config::{Forwarding, Port, Protocol};
+use crate::config::{Device, Forwarding, Protocol};
 
 use super::rules::Rules;
 
@@ -32,8 +32,8 @@ pub struct KernelState {
 /// A link that the document names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Which port carries the name.
-    pub port: Port,
+    /// What carries the name.
+    pub device: Device,
     /// Bytes; `None`: as it is.
     pub mtu: Option<u32>,
 }

@@ -1,9 +1,9 @@
 //! What the IPVS table lacks: virtual services, their destinations, the daemons that synchronise connections. Every
 //! service that nobody wants goes, whoever made it; no weight or method is chosen here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::state::{Virtual, VirtualService};
+use crate::plan::state::{SyncRole, Virtual, VirtualService};
 
 use super::{DestinationFacts, Op, Scheduling, SyncFacts, Work};
 
@@ -49,15 +49,22 @@ impl Work<'_> {
     pub(super) fn sync(&mut self) {
         let (desired, observed) = (self.desired, self.observed);
         let wanted = |role| desired.sync.get(&role).map(SyncFacts::of);
+        // One that runs on a link of before has its sockets there.
+        let made: BTreeSet<SyncRole> = desired
+            .sync
+            .iter()
+            .filter(|(_, daemon)| self.links.get(&daemon.link).is_some_and(|&index| self.is_new(index)))
+            .map(|(&role, _)| role)
+            .collect();
         for (&role, found) in &observed.sync {
-            if wanted(role).as_ref() != Some(found) {
+            if wanted(role).as_ref() != Some(found) || made.contains(&role) {
                 self.op(Op::StopSync { role, daemon: found.clone() });
             }
         }
         for (&role, daemon) in &desired.sync {
             match self.index(&daemon.link) {
                 Err(why) => self.unmet(format!("sync {}", daemon.id), why),
-                Ok(_) if observed.sync.get(&role) == wanted(role).as_ref() => {}
+                Ok(_) if observed.sync.get(&role) == wanted(role).as_ref() && !made.contains(&role) => {}
                 Ok(_) => self.op(Op::StartSync { role, daemon: daemon.clone() }),
             }
         }

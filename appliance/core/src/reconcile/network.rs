@@ -1,6 +1,5 @@
-//! What links, addresses and routes lack: which port each link of the document is, its name and state, what stands on
-//! it and what leads over it. It never touches a link that is neither the document's nor a port, nor another maker's
-//! route.
+//! What addresses and routes lack on the links of the document. It never touches a link that is neither the document's
+//! nor a port, nor another maker's route.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,65 +7,9 @@ use crate::config::types::{Cidr, LinkName};
 use crate::plan::state::Address;
 
 use super::observed::kernels_own;
-use super::{Op, RouteFact, Work};
+use super::{LinkFacts, Op, RouteFact, Work};
 
 impl Work<'_> {
-    /// Which of this box's ports is which link of the document.
-    pub(super) fn find_links(&mut self) {
-        let (desired, observed) = (self.desired, self.observed);
-        for (name, link) in &desired.links {
-            match observed.find(&link.port) {
-                Ok(index) => match self.links.iter().find(|(_, i)| **i == index) {
-                    None => {
-                        self.links.insert(name, index);
-                    }
-                    Some((other, _)) => {
-                        let why = format!("its port is the one of {other}");
-                        self.unmet(format!("link {name}"), why);
-                    }
-                },
-                Err(why) => self.unmet(format!("link {name}"), why),
-            }
-        }
-    }
-
-    /// Names, MTUs, up. A name that another link carries is freed first; that link gets its own in its turn.
-    pub(super) fn links(&mut self) {
-        let mut carried: BTreeMap<u32, String> =
-            self.observed.links.iter().map(|(&index, l)| (index, l.name.clone())).collect();
-        for (name, index) in self.links.clone() {
-            let name_now = carried[&index].clone();
-            if name_now != name.as_str() {
-                let holder = carried.iter().find(|(_, n)| *n == name.as_str()).map(|(&i, n)| (i, n.clone()));
-                if let Some((other, from)) = holder {
-                    if self.observed.links[&other].loopback {
-                        self.unmet(format!("link {name}"), "this is the loopback's name; choose another");
-                        continue;
-                    }
-                    let to = free_name(other, &carried);
-                    carried.insert(other, to.clone());
-                    self.op(Op::NameLink { index: other, from, to });
-                }
-                carried.insert(index, name.to_string());
-                self.op(Op::NameLink { index, from: name_now, to: name.to_string() });
-            }
-            let facts = &self.observed.links[&index];
-            if let Some(mtu) = self.desired.links[name].mtu
-                && mtu != facts.mtu
-            {
-                self.op(Op::SetMtu { index, link: name.clone(), mtu });
-            }
-            if !facts.up {
-                self.op(Op::LinkUp { index, link: name.to_string() });
-            }
-        }
-        if let Some(index) = self.observed.loopback()
-            && !self.observed.links[&index].up
-        {
-            self.op(Op::LinkUp { index, link: self.name_of(index) });
-        }
-    }
-
     /// Addresses on the document's links, on the box's other ports and on the loopback.
     pub(super) fn addresses(&mut self) {
         let mut wanted: BTreeSet<(u32, Cidr)> = BTreeSet::new();
@@ -113,14 +56,15 @@ impl Work<'_> {
         self.links.get(link).copied().ok_or_else(|| format!("there is no link {link}"))
     }
 
-    /// The link is one that the document names, or another port of a box that has a document: a port that lost its
-    /// name to another must not go on answering for an address.
+    /// The link is one that the document names, or another port, VLAN or bond of a box that has a document: a port that
+    /// lost its name to another must not go on answering for an address.
     fn ours(&self, index: u32) -> bool {
-        let is_port = || self.observed.links.get(&index).is_some_and(|l| l.permanent.is_some());
-        self.links.values().any(|&i| i == index) || (!self.desired.links.is_empty() && is_port())
+        let ours = |l: &LinkFacts| l.permanent.is_some() || l.made.is_some();
+        let is_ours = || self.observed.links.get(&index).is_some_and(ours);
+        self.links.values().any(|&i| i == index) || (!self.desired.links.is_empty() && is_ours())
     }
 
-    fn name_of(&self, index: u32) -> String {
+    pub(super) fn name_of(&self, index: u32) -> String {
         self.observed.links.get(&index).map_or_else(|| format!("link {index}"), |l| l.name.clone())
     }
 
@@ -144,6 +88,9 @@ impl Work<'_> {
             }
         }
         for &route in &self.observed.routes {
+            if self.doomed.contains(&route.index) {
+                continue;
+            }
             let replaced = wanted.get(&route.to).is_some_and(|w| !self.observed.routes.contains(w));
             if self.ours(route.index) && wanted.get(&route.to) != Some(&route) && !replaced {
                 let link = self.name_of(route.index);
@@ -171,13 +118,4 @@ impl Work<'_> {
                 .filter(|(i, cidr)| *i == index && cidr.address().is_ipv4())
                 .all(|(_, cidr)| going.contains(cidr))
     }
-}
-
-/// A name that no link carries, for one that has to make room.
-fn free_name(index: u32, carried: &BTreeMap<u32, String>) -> String {
-    let taken: BTreeSet<&str> = carried.values().map(String::as_str).collect();
-    (0_u32..)
-        .map(|n| if n == 0 { format!("port{index}") } else { format!("p{n}-{index}") })
-        .find(|name| !taken.contains(name.as_str()))
-        .expect("there are more numbers than links")
 }

@@ -8,17 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::types::{Cidr, Mac};
-use crate::config::{Forwarding, Port};
+use crate::config::{BondMode, Forwarding, Port};
 use crate::plan::rules::Rules;
 use crate::plan::state::{Destination, SyncDaemon, SyncRole, Virtual, VirtualService};
 
 use super::op::Op;
+
+/// The MTU that a new bond has (`ETH_DATA_LEN`, `include/uapi/linux/if_ether.h`).
+pub(super) const ETHERNET: u32 = 1_500;
 
 /// The kernel state of this box at one moment, as far as Halcyon owns or needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Network links by the kernel's index.
     pub links: BTreeMap<u32, LinkFacts>,
+    /// The highest index that a link is known to have had. A link that is made anew gets a higher one, so that whoever
+    /// keeps sockets by index learns that they are another link's.
+    pub newest: u32,
     /// Addresses by their link's index; the loopback's among them.
     pub addresses: BTreeSet<(u32, Cidr)>,
     /// Routes of the main table that an administrator or Halcyon made (protocols `static` and `boot`).
@@ -54,6 +60,27 @@ pub struct LinkFacts {
     pub link_local: Option<Ipv6Addr>,
     /// Bus address of its device, e.g. `0000:01:00.0`.
     pub path: Option<String>,
+    /// Index of the bond, or of another such link, that it is a port of (`IFLA_MASTER`).
+    pub controller: Option<u32>,
+    /// What software made it of, for the kinds that a document knows.
+    pub made: Option<Made>,
+}
+
+/// What a link that software made stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// An 802.1Q VLAN.
+    Vlan {
+        /// Index of the link that carries it.
+        parent: u32,
+        /// Its tag.
+        id: u16,
+    },
+    /// A bond.
+    Bond {
+        /// `None`: a mode that no document can ask for.
+        mode: Option<BondMode>,
+    },
 }
 
 /// One route with a next hop.
@@ -130,6 +157,17 @@ impl SyncFacts {
     }
 }
 
+impl LinkFacts {
+    /// A link as it is when it was made: down.
+    fn new(name: &str, made: Made) -> Self {
+        Self { name: name.to_owned(), made: Some(made), ..Self::default() }
+    }
+
+    fn released(&mut self) {
+        (self.controller, self.up, self.mac) = (None, false, self.permanent);
+    }
+}
+
 impl Observed {
     /// Index of the loopback.
     pub fn loopback(&self) -> Option<u32> {
@@ -148,16 +186,17 @@ impl Observed {
 
     /// The permanent MACs of this box's ports, in the order of the kernel's indexes: how a document names a box.
     pub fn permanent_macs(&self) -> impl Iterator<Item = Mac> {
-        self.links.values().filter_map(|link| link.permanent)
+        self.links.values().filter(|link| link.made.is_none()).filter_map(|link| link.permanent)
     }
 
     /// Index of the one link that `port` means, or a sentence why there is none.
     ///
-    /// A port counts by its permanent MAC; links made by software have none and count by the MAC they use, after all
-    /// others, because a VLAN or a bond shows the MAC of the port below it.
+    /// A port counts by its permanent MAC, which it keeps while it shows its bond's. Other links without one count by the
+    /// MAC they use, after all others, but for VLANs and bonds, which show the MAC of a port below them.
     pub fn find(&self, port: &Port) -> Result<u32, String> {
         let having = |test: &dyn Fn(&LinkFacts) -> bool| -> Vec<u32> {
-            self.links.iter().filter(|(_, l)| !l.loopback && test(l)).map(|(&index, _)| index).collect()
+            let ports = self.links.iter().filter(|(_, l)| !l.loopback && l.made.is_none() && test(l));
+            ports.map(|(&index, _)| index).collect()
         };
         let (what, found) = match port {
             Port::Mac(mac) => {
@@ -180,7 +219,7 @@ impl Observed {
         let ports: Vec<String> = self
             .links
             .values()
-            .filter(|l| !l.loopback)
+            .filter(|l| !l.loopback && l.made.is_none())
             .map(|l| {
                 let mac = l.permanent.or(l.mac).map_or_else(|| "no MAC".to_owned(), |m| m.to_string());
                 format!("{} ({mac}{})", l.name, l.path.as_ref().map(|p| format!(", {p}")).unwrap_or_default())
@@ -197,8 +236,27 @@ impl Observed {
             }
             Op::SetRules(rules) => self.rules = Some((**rules).clone()),
             Op::NameLink { index, to, .. } => self.link(*index, |l| l.name.clone_from(to)),
-            Op::SetMtu { index, mtu, .. } => self.link(*index, |l| l.mtu = *mtu),
+            Op::SetMtu { index, mtu, .. } => self.set_mtu(*index, *mtu),
             Op::LinkUp { index, .. } => self.link(*index, |l| l.up = true),
+            Op::MakeVlan { index, link, parent, id, .. } => {
+                let made = Made::Vlan { parent: *parent, id: id.get() };
+                let (mac, mtu) = self.links.get(parent).map_or((None, 0), |below| (below.mac, below.mtu));
+                self.make(*index, LinkFacts { mac, mtu, ..LinkFacts::new(link.as_str(), made) });
+            }
+            Op::MakeBond { index, link, mode, mac } => {
+                let made = Made::Bond { mode: Some(*mode) };
+                let facts = LinkFacts::new(link.as_str(), made);
+                self.make(*index, LinkFacts { mac: Some(*mac), mtu: ETHERNET, ..facts });
+            }
+            Op::DelLink { index, .. } => self.delete(*index),
+            Op::JoinBond { index, bond, .. } => {
+                let (mac, mtu) = self.links.get(bond).map_or((None, 0), |bond| (bond.mac, bond.mtu));
+                // The bonding driver sets it up again, with the bond's MAC and MTU (`bond_enslave`).
+                self.link(*index, |l| {
+                    (l.controller, l.up, l.mac, l.mtu) = (Some(*bond), true, mac, mtu);
+                });
+            }
+            Op::LeaveBond { index, .. } => self.link(*index, LinkFacts::released),
             Op::AddAddress { index, address } => {
                 self.addresses.insert((*index, address.cidr));
             }
@@ -250,6 +308,35 @@ impl Observed {
     fn link(&mut self, index: u32, change: impl FnOnce(&mut LinkFacts)) {
         if let Some(link) = self.links.get_mut(&index) {
             change(link);
+        }
+    }
+
+    fn make(&mut self, index: u32, facts: LinkFacts) {
+        self.newest = self.newest.max(index);
+        self.links.insert(index, facts);
+    }
+
+    /// VLANs go with what carries them, a bond's ports are ports of their own again, down (`__bond_release_one`).
+    fn delete(&mut self, index: u32) {
+        self.links.remove(&index);
+        self.addresses.retain(|(at, _)| *at != index);
+        self.routes.retain(|route| route.index != index);
+        self.links.values_mut().filter(|l| l.controller == Some(index)).for_each(LinkFacts::released);
+        let above = |l: &LinkFacts| matches!(l.made, Some(Made::Vlan { parent, .. }) if parent == index);
+        let above: Vec<u32> = self.links.iter().filter(|(_, l)| above(l)).map(|(&i, _)| i).collect();
+        above.into_iter().for_each(|vlan| self.delete(vlan));
+    }
+
+    /// A bond's ports follow it (`bond_change_mtu`), and no VLAN has a larger one than what carries it
+    /// (`vlan_device_event`).
+    fn set_mtu(&mut self, index: u32, mtu: u32) {
+        self.link(index, |l| l.mtu = mtu);
+        for link in self.links.values_mut() {
+            match link.made {
+                Some(Made::Vlan { parent, .. }) if parent == index => link.mtu = link.mtu.min(mtu),
+                _ if link.controller == Some(index) => link.mtu = mtu,
+                _ => {}
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::types::{Cidr, LinkName};
+use crate::config::BondMode;
+use crate::config::types::{Cidr, LinkName, Mac, VlanId};
 use crate::plan::HERE;
 use crate::plan::rules::Rules;
 use crate::plan::state::{Address, AddressRole, Destination, SyncDaemon, SyncRole, Virtual};
@@ -27,6 +28,16 @@ pub enum Op {
     SetMtu { index: u32, link: LinkName, mtu: u32 },
     /// Set a link administratively up.
     LinkUp { index: u32, link: String },
+    /// Make a VLAN with this index above the link with index `parent`, which is called `on`.
+    MakeVlan { index: u32, link: LinkName, parent: u32, on: LinkName, id: VlanId },
+    /// Make a bond with this index and MAC, without ports.
+    MakeBond { index: u32, link: LinkName, mode: BondMode, mac: Mac },
+    /// Delete a VLAN or a bond with everything on it.
+    DelLink { index: u32, link: String },
+    /// Set a port down, as the bonding driver wants it, and put it into the bond with index `bond`.
+    JoinBond { index: u32, port: String, bond: u32, link: LinkName },
+    /// Take a port out of the bond that it is in.
+    LeaveBond { index: u32, port: String },
     /// Add an address.
     AddAddress { index: u32, address: Address },
     /// Take a route away.
@@ -90,6 +101,11 @@ impl Op {
             Self::NameLink { .. }
             | Self::SetMtu { .. }
             | Self::LinkUp { .. }
+            | Self::MakeVlan { .. }
+            | Self::MakeBond { .. }
+            | Self::DelLink { .. }
+            | Self::JoinBond { .. }
+            | Self::LeaveBond { .. }
             | Self::DelRoute { .. }
             | Self::AddRoute { .. } => Stage::Network,
             Self::AddAddress { address, .. } => match address.role {
@@ -155,6 +171,13 @@ impl fmt::Display for Op {
             Self::NameLink { from, to, .. } => write!(f, "rename link {from} to {to}"),
             Self::SetMtu { link, mtu, .. } => write!(f, "set MTU of {link} to {mtu}"),
             Self::LinkUp { link, .. } => write!(f, "set link {link} up"),
+            Self::MakeVlan { link, on, id, .. } => write!(f, "make link {link}: VLAN {id} on {on}"),
+            Self::MakeBond { link, mode, mac, .. } => {
+                write!(f, "make link {link}: {} bond with MAC {mac}", mode.word())
+            }
+            Self::DelLink { link, .. } => write!(f, "delete link {link}"),
+            Self::JoinBond { port, link, .. } => write!(f, "put {port} into bond {link}"),
+            Self::LeaveBond { port, .. } => write!(f, "take {port} out of its bond"),
             Self::AddAddress { address, .. } => {
                 let role = match address.role {
                     AddressRole::Own => "address",

@@ -1,6 +1,7 @@
 //! The rule by tables, its lack of exceptions by properties. Here: the box that all of them are about, as it booted
 //! and as its plan wants it to be.
 
+mod links;
 mod order;
 mod properties;
 mod repair;
@@ -90,7 +91,7 @@ fn rules(ports: impl IntoIterator<Item = u16>) -> Rules {
 fn master() -> KernelState {
     let lan = name("lan");
     let mut state = KernelState::default();
-    state.links.insert(lan.clone(), Link { port: Port::Mac(mac(10)), mtu: None });
+    state.links.insert(lan.clone(), Link { device: Port::Mac(mac(10)).into(), mtu: None });
     for (link, cidr, role) in [
         (Some(lan.clone()), cidr([192, 0, 2, 1], 24), AddressRole::Own),
         (Some(lan.clone()), Cidr::host(VIP.into()), AddressRole::Virtual),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use halcyon_core::config::check::check;
 use halcyon_core::config::types::{Cidr, LinkName, Mac, MemberName};
-use halcyon_core::config::{Config, Port, Protocol};
+use halcyon_core::config::{Config, Protocol};
 use halcyon_core::plan::storm::Wire;
 use halcyon_core::plan::storm::alone::Fellow;
 use halcyon_core::reconcile::{LinkFacts, Observed};
@@ -116,7 +116,7 @@ pub(crate) fn fellows(config: &Config, me: &MemberName) -> Vec<Fellow> {
     others
         .map(|member| {
             let links = member.interfaces.iter().map(|(link, interface)| {
-                let Port::Mac(mac) = interface.port else { panic!("these documents name every MAC") };
+                let mac = *member.macs(link).first().expect("these documents name every MAC");
                 (link.clone(), (Wire { mac, segment: link.clone() }, interface.addresses.clone()))
             });
             Fellow::new(member.name.to_string(), true, links.collect())

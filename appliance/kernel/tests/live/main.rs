@@ -83,8 +83,10 @@ fn two_ports_that_are_up_swap_their_names() {
             "ip link set eth0 name back up && ip link add lan address 02:00:00:00:00:0c up type veth peer name far",
         );
         let mut desired = KernelState::default();
-        desired.links.insert(name("lan"), Link { port: Port::Mac(MINE), mtu: None });
-        desired.links.insert(name("back"), Link { port: Port::Mac(Mac([2, 0, 0, 0, 0, 0x0c])), mtu: None });
+        desired.links.insert(name("lan"), Link { device: Port::Mac(MINE).into(), mtu: None });
+        desired
+            .links
+            .insert(name("back"), Link { device: Port::Mac(Mac([2, 0, 0, 0, 0, 0x0c])).into(), mtu: None });
         let mut kernel = kernel();
         reconcile(&mut kernel, &desired).await;
         assert!(sh("ip link show lan").contains("02:00:00:00:00:0a"));

@@ -84,7 +84,7 @@ pub(crate) fn cidr(text: &str) -> Cidr {
 pub(crate) fn desired() -> KernelState {
     let lan = Some(name("lan"));
     let mut state = KernelState::default();
-    state.links.insert(name("lan"), Link { port: Port::Mac(MINE), mtu: Some(1400) });
+    state.links.insert(name("lan"), Link { device: Port::Mac(MINE).into(), mtu: Some(1400) });
     for (link, text, role) in [
         (lan.clone(), "192.0.2.1/24", AddressRole::Own),
         (lan.clone(), "192.0.2.100/32", AddressRole::Virtual),

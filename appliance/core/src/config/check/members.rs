@@ -48,7 +48,9 @@ fn unique(draft: &Draft, problems: &mut Problems) {
             if let Some(path) = &interface.path {
                 paths.take(&path.value, &path.at, "write each port's own address", problems);
             }
-            if let Some(mac) = &interface.mac {
+            // A bond's port is in no other bond, and no interface of its own.
+            let in_bond = interface.bond.iter().flat_map(|bond| &bond.ports.items);
+            for mac in interface.mac.iter().chain(in_bond) {
                 macs.take(mac.value, &mac.at, "write each port's own MAC", problems);
             }
             for address in &interface.addresses.items {
@@ -61,8 +63,9 @@ fn unique(draft: &Draft, problems: &mut Problems) {
 
 /// A box finds itself by its serial number or by a MAC; a bus address is the same in every box of a kind.
 fn identifiable(member: &MemberDraft, problems: &mut Problems) {
-    let all_by_path = member.interfaces.iter().all(|port| port.path.is_some() && port.mac.is_none());
-    if member.serial.is_none() && !member.interfaces.is_empty() && all_by_path {
+    let by_path = |one: &InterfaceDraft| one.path.is_some() && one.mac.is_none() && one.bond.is_none();
+    let carried = || member.interfaces.iter().filter(|one| one.vlan.is_none());
+    if member.serial.is_none() && carried().next().is_some() && carried().all(by_path) {
         problems.add(
             &member.at,
             "has neither a serial number nor a MAC, so that no box can find itself in it",

@@ -10,8 +10,8 @@ use super::{Lookup, MemberDraft};
 use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::types::{Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName};
 use crate::config::{
-    Check, Cluster, Config, Interface, Member, Observe, Port, Protocol, Server, Service, StaticRoute,
-    VrrpInstance,
+    Bond, Check, Cluster, Config, Device, Interface, Member, Observe, Port, Protocol, Server, Service,
+    StaticRoute, Vlan, VrrpInstance,
 };
 
 /// `None`: the draft has a gap.
@@ -58,9 +58,16 @@ fn member(written: &MemberDraft) -> Option<(MemberName, Member)> {
 
 fn interface(written: &InterfaceDraft) -> Option<(LinkName, Interface)> {
     let name = written.name.as_ref()?.value.clone();
-    let port = match (&written.mac, &written.path) {
-        (Some(mac), None) => Port::Mac(mac.value),
-        (None, Some(path)) => Port::Path(path.value.clone()),
+    let device = match (&written.mac, &written.path, &written.vlan, &written.bond) {
+        (Some(mac), None, None, None) => Port::Mac(mac.value).into(),
+        (None, Some(path), None, None) => Port::Path(path.value.clone()).into(),
+        (None, None, Some(vlan), None) => {
+            Device::Vlan(Vlan { parent: vlan.parent.as_ref()?.value.clone(), id: vlan.id.as_ref()?.value })
+        }
+        (None, None, None, Some(bond)) => Device::Bond(Bond {
+            ports: bond.ports.items.iter().map(|port| port.value).collect(),
+            mode: bond.mode.as_ref()?.value,
+        }),
         _ => return None,
     };
     let routes: Option<_> = written
@@ -70,7 +77,7 @@ fn interface(written: &InterfaceDraft) -> Option<(LinkName, Interface)> {
         .collect();
     let interface = Interface {
         name: name.clone(),
-        port,
+        device,
         addresses: written.addresses.items.iter().map(|address| address.value).collect(),
         gateways: written.gateways.items.iter().map(|gateway| gateway.value).collect(),
         mtu: written.mtu.as_ref().map(|mtu| mtu.value),

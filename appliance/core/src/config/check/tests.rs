@@ -62,7 +62,7 @@ fn every_key_of_this_version_reaches_the_configuration() {
     let castor = &config.members[&"castor".parse::<MemberName>().unwrap()];
     let back = &castor.interfaces[&"back".parse::<LinkName>().unwrap()];
     assert_eq!(castor.serial.as_deref(), Some("S3X1234"));
-    assert_eq!(back.port, Port::Path("0000:01:00.0".to_owned()));
+    assert_eq!(back.device, Port::Path("0000:01:00.0".to_owned()).into());
     assert_eq!(back.mtu, Some(9000));
     assert_eq!(format!("{:?}", back.routes), "[StaticRoute { to: 10.0.0.0/8, via: 10.9.0.1 }]");
     assert_eq!(config.cluster.sync_interface.as_ref().map(LinkName::as_str), Some("back"));

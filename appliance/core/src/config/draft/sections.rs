@@ -8,13 +8,13 @@ use super::values::{
     printable, priority, reachable, schema, subnet,
 };
 use super::{
-    CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, ProbeDraft, Role, RouteDraft,
-    SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VrrpDraft,
+    BondDraft, CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, ProbeDraft, Role,
+    RouteDraft, SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VlanDraft, VrrpDraft,
 };
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
-use crate::config::types::{Priority, Vrid, Weight};
-use crate::config::{Check, CheckKind, Fallback, Forwarding, Probing, Protocol, VrrpVersion};
+use crate::config::types::{Priority, VlanId, Vrid, Weight};
+use crate::config::{BondMode, Check, CheckKind, Fallback, Forwarding, Probing, Protocol, VrrpVersion};
 
 /// The root table.
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
@@ -94,13 +94,15 @@ fn member(table: &mut Table<'_, '_>) -> MemberDraft {
 
 fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
     table.require(&[("name", "\"lan\"")]);
-    table.exactly_one("mac", "path", "mac = \"52:54:00:00:00:0a\"");
-    table.later(&["dhcp", "vlan", "bond"]);
+    table.exactly_one(&["mac", "path", "vlan", "bond"], "mac = \"52:54:00:00:00:0a\"");
+    table.later(&["dhcp"]);
     InterfaceDraft {
         at: table.at(),
         name: table.read("name", link_name),
         mac: table.read("mac", port_mac),
         path: table.read("path", bus_address),
+        vlan: table.table("vlan", vlan),
+        bond: table.table("bond", bond),
         addresses: table.list("addresses", own_with_prefix),
         gateways: table.one_or_list("gateway", host),
         // IPv4's least (RFC 791 §3.2) to the largest datagram.
@@ -108,6 +110,31 @@ fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
         routes: table.tables("routes", |table| {
             table.require(&[("to", "\"10.0.0.0/8\""), ("via", "\"192.168.0.2\"")]);
             RouteDraft { to: table.read("to", subnet), via: table.read("via", host) }
+        }),
+    }
+}
+
+fn vlan(table: &mut Table<'_, '_>) -> VlanDraft {
+    table.require(&[("parent", "\"trunk\""), ("id", "20")]);
+    VlanDraft {
+        at: table.at(),
+        parent: table.read("parent", link_name),
+        id: table.read("id", |value| {
+            number(value, 1, 4094).map(|id| VlanId::new(id).expect("the range is the type's own"))
+        }),
+    }
+}
+
+fn bond(table: &mut Table<'_, '_>) -> BondDraft {
+    table.require(&[
+        ("ports", "[\"52:54:00:00:00:0a\", \"52:54:00:00:00:0b\"]"),
+        ("mode", "\"active-backup\""),
+    ]);
+    table.not_empty("ports", "write the MACs of the ports that it is made of");
+    BondDraft {
+        ports: table.list("ports", port_mac),
+        mode: table.read("mode", |value| {
+            one_of(value, &BondMode::ALL.map(|mode| (mode.word(), mode)), &["broadcast", "balance-alb"])
         }),
     }
 }
@@ -183,7 +210,7 @@ fn check(table: &mut Table<'_, '_>) -> CheckDraft {
 }
 
 fn server(table: &mut Table<'_, '_>) -> ServerDraft {
-    table.exactly_one("member", "address", "member = \"castor\"");
+    table.exactly_one(&["member", "address"], "member = \"castor\"");
     ServerDraft {
         at: table.at(),
         member: table.read("member", member_name),

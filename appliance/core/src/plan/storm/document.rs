@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::config::problem::Problem;
 use crate::config::types::{LinkName, Mac, MemberName};
-use crate::config::{Config, Member, Port};
+use crate::config::{Config, Device, Member, Port};
 use crate::plan::{Health, Plan, View, VrrpState};
 
 use super::alone::{Depth, Fellow, alone, stranger};
@@ -22,12 +22,14 @@ const SAMPLE: usize = 8;
 /// What makes a document unsafe: nothing, or one problem for each member that breaks a promise, and one for the cluster.
 pub fn judge(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for learned in [true, false] {
+    let ways = [true, false].into_iter().flat_map(|learned| faces(config).map(move |face| (learned, face)));
+    for (learned, face) in ways {
         let stations: Vec<Station> =
-            config.members.values().map(|member| healthy(config, member, learned)).collect();
+            config.members.values().map(|member| healthy(config, member, learned, face)).collect();
         for (member, station) in config.members.values().zip(&stations) {
             let services = station.kernel.services.keys();
-            if let Err(finding) = alone(station, &fellows(config, &member.name), services, Depth::Worst) {
+            let fellows = fellows(config, &member.name, face);
+            if let Err(finding) = alone(station, &fellows, services, Depth::Worst) {
                 problems.push(problem(config, &finding, learned));
             }
         }
@@ -57,18 +59,27 @@ pub(in crate::plan) fn judge_plan(
     plan: &Plan,
 ) -> Result<(), Box<Finding>> {
     let Some(member) = config.members.get(me) else { return Ok(()) };
-    let station = Station::new(me.to_string(), plan.state.clone(), wires(member));
+    let station = Station::new(me.to_string(), plan.state.clone(), wires(member, 0));
     let known = |f: &MemberName, link: &LinkName| {
         let learned = view.neighbours.get(f).into_iter().flatten().find(|(l, _)| l == link);
         learned.map(|(_, mac)| *mac)
     };
-    let fellows: Vec<Fellow> = config
-        .members
-        .values()
-        .filter(|m| m.name != *me)
-        .map(|m| fellow(m, |link, port| written(port).or_else(|| known(&m.name, link))))
-        .collect();
-    alone(&station, &fellows, plan.state.services.keys().take(SAMPLE), Depth::Worst)
+    faces(config).try_for_each(|face| {
+        let fellows: Vec<Fellow> = config
+            .members
+            .values()
+            .filter(|m| m.name != *me)
+            .map(|m| fellow(m, |link| written(m, link, face).or_else(|| known(&m.name, link))))
+            .collect();
+        alone(&station, &fellows, plan.state.services.keys().take(SAMPLE), Depth::Worst)
+    })
+}
+
+/// A bond can show any of its ports' MACs. Each is tried, in all members at once: the first of each, the second, and
+/// so on.
+fn faces(config: &Config) -> std::ops::Range<usize> {
+    let links = config.members.values().flat_map(|m| m.interfaces.keys().map(move |link| m.macs(link).len()));
+    0..links.max().unwrap_or(0).max(1)
 }
 
 /// The first packet of a conversation with each service.
@@ -82,7 +93,7 @@ fn firsts(config: &Config) -> impl Iterator<Item = Packet> {
 
 /// The member as master of everything, with every server in its table. With `learned`, its neighbour table has the
 /// MACs that the document does not tell.
-fn healthy(config: &Config, member: &Member, learned: bool) -> Station {
+fn healthy(config: &Config, member: &Member, learned: bool, face: usize) -> Station {
     let mut view = View::default();
     view.vrrp.extend(config.vrrp.keys().map(|id| (id.clone(), VrrpState::Master)));
     for service in config.services.values() {
@@ -91,51 +102,52 @@ fn healthy(config: &Config, member: &Member, learned: bool) -> Station {
     }
     if learned {
         for fellow in config.members.values().filter(|m| m.name != member.name) {
-            let macs = wires(fellow).into_iter().map(|(link, wire)| (link, wire.mac));
+            let macs = wires(fellow, face).into_iter().map(|(link, wire)| (link, wire.mac));
             view.neighbours.insert(fellow.name.clone(), macs.collect());
         }
     }
     Station::new(
         member.name.to_string(),
         crate::plan::put_together(config, &member.name, &view).state,
-        wires(member),
+        wires(member, face),
     )
 }
 
-fn fellows(config: &Config, me: &MemberName) -> Vec<Fellow> {
-    config
-        .members
-        .values()
-        .filter(|m| m.name != *me)
-        .map(|m| fellow(m, |_, port| Some(mac(m, port))))
-        .collect()
+fn fellows(config: &Config, me: &MemberName, face: usize) -> Vec<Fellow> {
+    let others = config.members.values().filter(|m| m.name != *me);
+    others.map(|m| fellow(m, |link| Some(mac(m, link, face)))).collect()
 }
 
-fn fellow(member: &Member, mac: impl Fn(&LinkName, &Port) -> Option<Mac>) -> Fellow {
+fn fellow(member: &Member, mac: impl Fn(&LinkName) -> Option<Mac>) -> Fellow {
     let links = member.interfaces.iter().filter_map(|(link, interface)| {
-        let wire = Wire { mac: mac(link, &interface.port)?, segment: link.clone() };
+        let wire = Wire { mac: mac(link)?, segment: link.clone() };
         Some((link.clone(), (wire, interface.addresses.clone())))
     });
     Fellow::new(member.name.to_string(), member.director, links.collect())
 }
 
 /// One name is one segment.
-fn wires(member: &Member) -> BTreeMap<LinkName, Wire> {
-    let wire = |link: &LinkName, port| Wire { mac: mac(member, port), segment: link.clone() };
-    member.interfaces.iter().map(|(link, interface)| (link.clone(), wire(link, &interface.port))).collect()
+fn wires(member: &Member, face: usize) -> BTreeMap<LinkName, Wire> {
+    let wire = |link: &LinkName| Wire { mac: mac(member, link, face), segment: link.clone() };
+    member.interfaces.keys().map(|link| (link.clone(), wire(link))).collect()
 }
 
-fn written(port: &Port) -> Option<Mac> {
-    match port {
-        Port::Mac(mac) => Some(*mac),
-        Port::Path(_) => None,
+/// The MAC that the document tells; of a bond's the one of this number, counted round.
+fn written(member: &Member, link: &LinkName, face: usize) -> Option<Mac> {
+    member.macs(link).iter().cycle().nth(face).copied()
+}
+
+fn by_path<'a>(member: &'a Member, link: &LinkName) -> Option<&'a str> {
+    match &member.carrier(link)?.device {
+        Device::Port(Port::Path(path)) => Some(path),
+        Device::Port(Port::Mac(_)) | Device::Vlan(_) | Device::Bond(_) => None,
     }
 }
 
-/// The MAC of a port; one that the document does not tell gets one of its own, locally administered.
-fn mac(member: &Member, port: &Port) -> Mac {
-    written(port).unwrap_or_else(|| {
-        let Port::Path(path) = port else { return Mac([0; 6]) };
+/// The MAC of a link; one that the document does not tell gets one of its own, locally administered.
+fn mac(member: &Member, link: &LinkName, face: usize) -> Mac {
+    written(member, link, face).unwrap_or_else(|| {
+        let Some(path) = by_path(member, link) else { return Mac([0; 6]) };
         let seed = member.name.as_str().bytes().chain(path.bytes());
         let hash = seed.fold(0xcbf2_9ce4_8422_2325_u64, |h, byte| {
             (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -161,7 +173,7 @@ fn problem(config: &Config, finding: &Finding, learned: bool) -> Problem {
         senders.iter().any(|number| finding.names.get(*number).is_some_and(|name| name == m.name.as_str()))
     });
     let mut unnamed = concerned.flat_map(|m| m.interfaces.values().map(move |i| (m, i)));
-    let unnamed = unnamed.find(|(_, i)| written(&i.port).is_none());
+    let unnamed = unnamed.find(|(_, i)| matches!(i.device, Device::Port(Port::Path(_))));
     match unnamed.filter(|_| !learned) {
         Some((member, interface)) => Problem {
             path: format!("member \"{}\", interface \"{}\"", member.name, interface.name),
@@ -200,6 +212,7 @@ mod tests {
             PAIR,
             include_str!("../../../../../examples/standby.toml"),
             include_str!("../../../../../examples/second-nic.toml"),
+            include_str!("../../../../../examples/vlan-on-bond.toml"),
         ] {
             assert_eq!(told(example), [""; 0]);
         }
@@ -218,6 +231,24 @@ mod tests {
         );
         assert!(told[0].contains("castor sends it to pollux"), "{told:?}");
         assert!(told[0].contains("write mac"), "{told:?}");
+    }
+
+    /// A fellow's bond may show any port's MAC, and a guard that knows only the first is missed.
+    #[test]
+    fn every_mac_of_a_bond_is_tried() {
+        let config = checked(include_str!("../../../../../examples/vlan-on-bond.toml")).unwrap();
+        let (castor, pollux) = ("castor".parse().unwrap(), "pollux".parse().unwrap());
+        let plan = crate::plan::plan(&config, &castor, &View::default());
+        let mut narrow = config.clone();
+        let trunk = "trunk".parse().unwrap();
+        let member: &mut Member = narrow.members.get_mut(&pollux).unwrap();
+        let Device::Bond(bond) = &mut member.interfaces.get_mut(&trunk).unwrap().device else { panic!() };
+        bond.ports.truncate(1);
+        let unaware = crate::plan::plan(&narrow, &castor, &View::default());
+        let judged =
+            |plan| judge_plan(&config, &castor, &View::default(), plan).map_err(|found| found.to_string());
+        assert_eq!(judged(&plan), Ok(()));
+        assert!(judged(&unaware).is_err());
     }
 
     #[test]

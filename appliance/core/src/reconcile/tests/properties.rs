@@ -5,25 +5,39 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::types::VlanId;
+use crate::config::{Bond, BondMode, Device, Vlan};
+
+/// `lan` as a port, as a bond or as a VLAN on one of these, and what else there may be beside it.
+fn any_links() -> impl Strategy<Value = BTreeMap<LinkName, Link>> {
+    let mode = prop::sample::select(BondMode::ALL.to_vec());
+    (any::<[bool; 4]>(), mode, 1_u16..4, prop::option::of(576_u32..1500)).prop_map(
+        |([swapped, second, bonded, tagged], mode, id, mtu)| {
+            let (a, b) = if swapped { (11, 10) } else { (10, 11) };
+            let ports = if second { vec![mac(a)] } else { vec![mac(a), mac(b)] };
+            let port = Port::Mac(mac(a)).into();
+            let device = if bonded { Device::Bond(Bond { ports, mode }) } else { port };
+            let carrier = if tagged { "trunk" } else { "lan" };
+            let mut links = BTreeMap::from([(name(carrier), Link { device, mtu })]);
+            if second {
+                links.insert(name("back"), Link { device: Port::Mac(mac(b)).into(), mtu: Some(1400) });
+            }
+            if tagged {
+                let vlan = Vlan { parent: name(carrier), id: VlanId::new(id).unwrap() };
+                links.insert(name("lan"), Link { device: Device::Vlan(vlan), mtu });
+            }
+            links
+        },
+    )
+}
 
 fn any_desired() -> impl Strategy<Value = KernelState> {
     let destinations =
         || btree_map((1_u8..4).prop_map(|n| (server(n), 80)), (0_u16..3).prop_map(direct), 0..3);
     let services = btree_map(80_u16..84, (prop::sample::select(vec!["rr", "mh"]), destinations()), 0..4);
-    (any::<[bool; 6]>(), services, 0_u16..2, btree_set(0_u8..4, 0..3), 1_u8..3).prop_map(
-        |(
-            [is_master, co_located, two_ports, swapped, sync, serves],
-            services,
-            persistence,
-            owns,
-            gateway,
-        )| {
-            let mut state = KernelState::default();
-            let (a, b) = if swapped { (11, 10) } else { (10, 11) };
-            state.links.insert(name("lan"), Link { port: Port::Mac(mac(a)), mtu: None });
-            if two_ports {
-                state.links.insert(name("back"), Link { port: Port::Mac(mac(b)), mtu: Some(1400) });
-            }
+    (any::<[bool; 4]>(), any_links(), services, 0_u16..2, btree_set(0_u8..4, 0..3), 1_u8..3).prop_map(
+        |([is_master, co_located, sync, serves], links, services, persistence, owns, gateway)| {
+            let mut state = KernelState { links, ..KernelState::default() };
             let lan = Some(name("lan"));
             for n in owns {
                 let address = cidr([192, 0, 2, 1 + n], 24);
@@ -65,14 +79,21 @@ fn any_desired() -> impl Strategy<Value = KernelState> {
 /// A kernel as another plan left it, with things that nobody planned.
 fn any_observed() -> impl Strategy<Value = Observed> {
     let strays = vec((1_u32..4, (0_u8..6).prop_map(|n| [198, 51, 100, n])), 0..4);
-    (any_desired(), strays, any::<[bool; 5]>()).prop_map(
-        |(earlier, strays, [fresh, rules, weight, extra, route])| {
+    (any_desired(), strays, any::<[bool; 7]>()).prop_map(
+        |(earlier, strays, [fresh, rules, weight, extra, route, torn, loose])| {
             let mut state = booted();
             if !fresh {
                 state = after(&state, &diff(&earlier, &state).ops);
             }
             for (index, address) in strays {
                 state.addresses.insert((index, cidr(address, 24)));
+            }
+            let made = state.links.iter().find(|(_, l)| l.made.is_some()).map(|(&index, _)| index);
+            if torn && let Some(index) = made {
+                state.apply(&Op::DelLink { index, link: "some".into() });
+            }
+            if loose {
+                state.apply(&Op::LeaveBond { index: 2, port: "eth0".into() });
             }
             if rules {
                 state.rules = None;

@@ -9,8 +9,8 @@ fn two_ports_swap_their_names() {
     observed.links.insert(2, link("back", 10));
     observed.links.insert(3, link("lan", 11));
     let mut desired = KernelState::default();
-    desired.links.insert(name("lan"), Link { port: Port::Mac(mac(10)), mtu: Some(9000) });
-    desired.links.insert(name("back"), Link { port: Port::Mac(mac(11)), mtu: None });
+    desired.links.insert(name("lan"), Link { device: Port::Mac(mac(10)).into(), mtu: Some(9000) });
+    desired.links.insert(name("back"), Link { device: Port::Mac(mac(11)).into(), mtu: None });
     let ops = diff(&desired, &observed).ops;
     assert_eq!(
         sentences(&ops),
@@ -28,7 +28,7 @@ fn two_ports_swap_their_names() {
 #[test]
 fn a_missing_port_is_told_and_holds_up_nothing_else() {
     let mut desired = master();
-    desired.links.insert(name("back"), Link { port: Port::Mac(mac(99)), mtu: None });
+    desired.links.insert(name("back"), Link { device: Port::Mac(mac(99)).into(), mtu: None });
     desired.addresses.insert(Address {
         link: Some(name("back")),
         cidr: cidr([198, 51, 100, 1], 24),
