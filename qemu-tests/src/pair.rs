@@ -213,7 +213,11 @@ impl Pair {
 
     /// Requests from all clients, at most eight at a time.
     pub fn requests(&self, total: usize) -> Vec<Outcome> {
-        let request = Request::new(Ask::Name, self.service_address());
+        self.ask(Request::new(Ask::Name, self.service_address()), total)
+    }
+
+    /// `request`, `total` times, as [`requests`](Self::requests) does it.
+    pub fn ask(&self, request: Request, total: usize) -> Vec<Outcome> {
         self.lab.run(Load {
             request,
             first_host: 0,

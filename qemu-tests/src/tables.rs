@@ -1,7 +1,7 @@
 //! The IPVS table of a test box, as Debian's ipvsadm lists it.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
@@ -42,17 +42,25 @@ pub fn wait_for(agent: &Agent, what: &str, holds: impl Fn(&str) -> bool) -> Resu
     }
 }
 
-/// The members that have a weight as servers of `service`, by their address on either segment.
+/// The members that have a weight as servers of `service`, by their address on either segment
+/// or of either family.
 fn usable(table: &str, cluster: &Cluster, service: &Service) -> BTreeSet<usize> {
-    let protocol = if service.udp { 'u' } else { 't' };
-    let head = format!("-a -{protocol} {}:{} ", cluster.vip, service.port);
-    let rows = table.lines().filter(|line| line.starts_with(&head) && !line.ends_with("-w 0"));
-    let servers =
-        rows.filter_map(|line| line.split_once(" -r ")?.1.split(':').next()?.parse::<Ipv4Addr>().ok());
-    let member = |server| {
-        cluster.members.iter().position(|member| [member.address, member.back_address].contains(&server))
+    let protocol = if service.udp { "-u" } else { "-t" };
+    let vips = [cluster.vip.into(), IpAddr::from(cluster.ipv6(cluster.vip))];
+    let server = |line: &str| {
+        let ["-a", kind, at, "-r", server, ..] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let at: SocketAddr = at.parse().ok()?;
+        let asked = kind == protocol && vips.contains(&at.ip()) && at.port() == service.port;
+        let usable = asked && !line.ends_with("-w 0");
+        server.parse::<SocketAddr>().ok().filter(|_| usable).map(|server| server.ip())
     };
-    servers.filter_map(member).collect()
+    let member = |server: IpAddr| {
+        cluster.members.iter().position(|member| {
+            [member.address.into(), member.back_address.into(), cluster.ipv6(member.address).into()]
+                .contains(&server)
+        })
+    };
+    table.lines().filter_map(server).filter_map(member).collect()
 }
 
 #[cfg(test)]
@@ -73,6 +81,10 @@ mod tests {
             cluster.members[1].back_address
         );
         assert_eq!(usable(&table, &cluster, &service), BTreeSet::from([0]));
-        assert_eq!(usable(&table, &cluster, &Service { udp: true, ..service }), BTreeSet::from([1]));
+        let datagrams = Service { udp: true, ..service };
+        assert_eq!(usable(&table, &cluster, &datagrams), BTreeSet::from([1]));
+        let table =
+            format!("-a -u [{}]:{port} -r [{}]:{port} -g -w 1\n", cluster.ipv6(vip), cluster.ipv6(first));
+        assert_eq!(usable(&table, &cluster, &datagrams), BTreeSet::from([0]));
     }
 }

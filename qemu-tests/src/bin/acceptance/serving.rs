@@ -1,16 +1,16 @@
 //! A pair from its provisioning volume to a service that survives the loss and the return of its master.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use halcyon_core::moment::Moment;
 use halcyon_qemu_tests::client::load::{Tally, outage};
-use halcyon_qemu_tests::client::talk::Outcome;
+use halcyon_qemu_tests::client::talk::{Ask, Outcome, Request};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::tables;
-use halcyon_qemu_tests::wording::Wording;
+use halcyon_qemu_tests::wording::{Service, Wording};
 
 use crate::case::{Case, Story, ensure};
 
@@ -27,9 +27,10 @@ fn v3(millis: u64) -> Wording {
     Wording { interval: Duration::from_millis(millis), ..Wording::default() }
 }
 
-/// An IPv6 virtual address. Short intervals are the other cases' subject.
+/// An IPv6 virtual address, with a service of datagrams behind it, too. Short intervals are the other cases' subject.
 fn ipv6() -> Wording {
-    Wording { ipv6: true, interval: Duration::from_secs(1), ..Wording::default() }
+    let datagrams = Service { name: "datagrams".into(), udp: true, port: 9_053, persistence: None };
+    Wording { ipv6: true, interval: Duration::from_secs(1), services: vec![datagrams], ..Wording::default() }
 }
 
 fn v2() -> Wording {
@@ -78,6 +79,11 @@ fn life(story: &mut Story, wording: Wording) -> Result<()> {
     story.with_pair(wording, |story, pair| {
         story.step("boots from its provisioning volume to a serving address", |_| pair.boot())?;
         story.step("both serve, and no packet crosses twice", |story| balanced(story, pair))?;
+        for service in pair.wording.services.clone() {
+            story.step(&format!("both serve {}, and none crosses twice", service.name), |story| {
+                beside(story, pair, &service)
+            })?;
+        }
         story.step("a power cut of the master is taken over in time", |story| power_cut(story, pair))?;
         story.step("the master returns without a failed connection", |story| comes_back(story, pair))?;
         story.step("an orderly shutdown hands over in skew time", |story| hands_over(story, pair))?;
@@ -87,8 +93,21 @@ fn life(story: &mut Story, wording: Wording) -> Result<()> {
 
 /// 200 connections from 40 sources: all answered, each box serves 40–60 %, no packet crosses twice.
 pub(crate) fn balanced(story: &mut Story, pair: &Pair) -> Result<()> {
+    evenly(story, pair, Request::new(Ask::Name, pair.service_address()))
+}
+
+/// The same of a service beside the cluster's own, once both directors have its servers.
+fn beside(story: &mut Story, pair: &Pair, service: &Service) -> Result<()> {
+    for which in [0, 1] {
+        tables::wait_servers(&pair.agent(which), &pair.cluster, std::slice::from_ref(service), &[0, 1])?;
+    }
+    let ask = if service.udp { Ask::Datagram } else { Ask::Name };
+    evenly(story, pair, Request::new(ask, SocketAddr::new(pair.cluster.vip(&pair.wording), service.port)))
+}
+
+fn evenly(story: &mut Story, pair: &Pair, request: Request) -> Result<()> {
     pair.lab.with(|network| network.switch.crossings.reset());
-    let outcomes = pair.requests(200);
+    let outcomes = pair.ask(request, 200);
     let tally = Tally::of(&outcomes);
     story.note(tally.to_string());
     all_answered(story, pair, &outcomes)?;
