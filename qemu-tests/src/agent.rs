@@ -27,7 +27,7 @@ const HARNESS: Mac = Mac([0x06, 0, 0, 0, 0, 1]);
 /// The agent on one box.
 pub struct Agent {
     lab: Arc<Lab>,
-    port: PortId,
+    ports: Vec<PortId>,
     mac: Mac,
     chunks: Mutex<(u32, mpsc::Receiver<Chunk>)>,
 }
@@ -35,15 +35,21 @@ pub struct Agent {
 impl Agent {
     /// The agent on the box with this card at this port.
     pub fn new(lab: &Arc<Lab>, port: PortId, mac: Mac) -> Self {
+        Self::at(lab, vec![port], mac)
+    }
+
+    /// The agent on the box whose cards with this address are at these ports: those of a bond.
+    pub fn at(lab: &Arc<Lab>, ports: Vec<PortId>, mac: Mac) -> Self {
         let (sender, chunks) = mpsc::channel();
+        let theirs = ports.clone();
         lab.with(move |network| {
             network.tap(Box::new(move |from, frame| {
-                let chunk = if from == port { parse(frame) } else { None };
+                let chunk = if theirs.contains(&from) { parse(frame) } else { None };
                 // Nobody waits for the chunks of a test that is over.
                 chunk.map(|chunk| drop(sender.send(chunk))).is_some()
             }));
         });
-        Self { lab: Arc::clone(lab), port, mac, chunks: Mutex::new((0, chunks)) }
+        Self { lab: Arc::clone(lab), ports, mac, chunks: Mutex::new((0, chunks)) }
     }
 
     /// Asks, and waits for the answer.
@@ -62,8 +68,9 @@ impl Agent {
             if sent.len() > 1 {
                 bail!("a request of {} bytes does not fit into a frame", text.len());
             }
-            let (port, frame) = (self.port, sent.remove(0));
-            self.lab.with(move |network| network.inject(port, &frame));
+            let (ports, frame) = (self.ports.clone(), sent.remove(0));
+            // A bond takes it at the port that it uses.
+            self.lab.with(move |network| ports.iter().for_each(|port| network.inject(*port, &frame)));
             if let Some(answer) = collect(&guard.1, number) {
                 let response: Response = serde_json::from_slice(&answer).context("the agent's answer")?;
                 return response.map_err(|error| anyhow!("on the box: {error}"));

@@ -69,7 +69,7 @@ pub struct Member {
     pub mac: Mac,
     /// Its own address.
     pub address: Ipv4Addr,
-    /// Permanent address of its card on the segment between the boxes.
+    /// Permanent address of its second card, on the segment between the boxes or of a bond.
     pub back_mac: Mac,
     /// Its own address there.
     pub back_address: Ipv4Addr,

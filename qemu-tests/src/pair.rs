@@ -51,6 +51,8 @@ pub struct Station {
     pub port: PortId,
     /// Its port on the second switch, where the strategy has one.
     pub back: Option<PortId>,
+    /// The port of its second card on the first, where its cards are a bond.
+    pub spare: Option<PortId>,
     /// What it is made of; may be changed while it is off.
     pub hardware: Hardware,
     machine: Option<Vm>,
@@ -58,6 +60,11 @@ pub struct Station {
 }
 
 impl Station {
+    /// Whether what comes in at this port is the box's.
+    pub fn has(&self, port: PortId) -> bool {
+        port == self.port || Some(port) == self.spare
+    }
+
     /// The running machine.
     ///
     /// # Errors
@@ -93,6 +100,17 @@ impl Pair {
                 back = Some(lab.plug(&socket, Segment::Back)?);
                 cards.push(Card { mac: member.back_mac, model: CardModel::Virtio, socket });
             }
+            let mut spare = None;
+            if let Some(id) = wording.trunk {
+                let socket = run.path().join(format!("{number}.spare.net"));
+                let second = lab.plug(&socket, Segment::Front)?;
+                cards.push(Card { mac: member.back_mac, model: CardModel::Virtio, socket });
+                lab.with(move |network| {
+                    network.switch.same_machine(second, port);
+                    [port, second].into_iter().for_each(|port| network.tag(port, id));
+                });
+                spare = Some(second);
+            }
             let hardware = Hardware {
                 name: member.name.clone(),
                 memory: 256,
@@ -102,7 +120,7 @@ impl Pair {
                 cards,
                 more: Vec::new(),
             };
-            Ok(Station { port, back, hardware, machine: None, starts: 0 })
+            Ok(Station { port, back, spare, hardware, machine: None, starts: 0 })
         };
         let boxes = (0..cluster.members.len()).map(station).collect::<Result<_>>()?;
         let mut hosts = cluster.clients.clone();
@@ -190,6 +208,13 @@ impl Pair {
         self.boxes[which].machine()?.qmp().set_link(0, plugged)
     }
 
+    /// As [`set_cable`](Self::set_cable), for the second card of the box's bond.
+    pub fn set_spare_cable(&mut self, which: usize, plugged: bool) -> Result<()> {
+        let port = self.boxes[which].spare.context("the box has no second card on this segment")?;
+        self.lab.with(move |network| network.switch.set_cable(port, plugged));
+        self.boxes[which].machine()?.qmp().set_link(1, plugged)
+    }
+
     /// Switches the second switch off or on: nothing passes it, and the cards on it show no link.
     pub fn set_back_switch(&mut self, on: bool) -> Result<()> {
         self.lab.with(move |network| network.switch.set_power(Segment::Back, on));
@@ -246,7 +271,9 @@ impl Pair {
 
     /// The agent on the box, which test images carry.
     pub fn agent(&self, which: usize) -> Agent {
-        Agent::new(&self.lab, self.boxes[which].port, self.cluster.members[which].mac)
+        let station = &self.boxes[which];
+        let ports = [station.port].into_iter().chain(station.spare).collect();
+        Agent::at(&self.lab, ports, self.cluster.members[which].mac)
     }
 
     /// Writes the capture to the logs.

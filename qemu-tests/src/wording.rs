@@ -12,6 +12,9 @@ use crate::draw::{Cluster, IPV6_PREFIX, Member};
 /// Length of the prefix of the segment between the boxes.
 const BACK_PREFIX: u8 = 24;
 
+/// What the bond is called that carries a VLAN.
+pub const TRUNK: &str = "trunk";
+
 /// What a document says beside the drawn values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wording {
@@ -35,6 +38,8 @@ pub struct Wording {
     pub weight: u16,
     /// The storm strategy.
     pub strategy: Strategy,
+    /// The segment is this VLAN on a bond of two cards, of which one sends at a time.
+    pub trunk: Option<u16>,
     /// The virtual address and the services are IPv6's; members have both families.
     pub ipv6: bool,
     /// Services beside the first.
@@ -98,6 +103,7 @@ impl Default for Wording {
             check_timeout: Duration::from_secs(10),
             weight: 1,
             strategy: Strategy::Weights,
+            trunk: None,
             ipv6: false,
             services: Vec::new(),
             more: String::new(),
@@ -140,8 +146,22 @@ impl Cluster {
             }
             let _ = write!(
                 text,
-                "\n[[member]]\nname = \"{name}\"\nroles = [\"director\", \"real-server\"]\npriority = {priority}\n\
-                 \n[[member.interface]]\nname = \"{link}\"\nmac = \"{mac}\"\naddresses = [{addresses}]\n\
+                "\n[[member]]\nname = \"{name}\"\nroles = [\"director\", \"real-server\"]\npriority = {priority}\n"
+            );
+            let device = match wording.trunk {
+                None => format!("mac = \"{mac}\""),
+                Some(id) => {
+                    let _ = write!(
+                        text,
+                        "\n[[member.interface]]\nname = \"{TRUNK}\"\n\
+                         bond = {{ ports = [\"{mac}\", \"{back_mac}\"], mode = \"active-backup\" }}\n"
+                    );
+                    format!("vlan = {{ parent = \"{TRUNK}\", id = {id} }}")
+                }
+            };
+            let _ = write!(
+                text,
+                "\n[[member.interface]]\nname = \"{link}\"\n{device}\naddresses = [{addresses}]\n\
                  gateway = \"{gateway}\"\n"
             );
             if let Strategy::SecondNic { .. } = wording.strategy {

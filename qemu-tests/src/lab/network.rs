@@ -22,7 +22,7 @@ use crate::client::talk::{Outcome, Request};
 use crate::plug::Plug;
 use crate::seed::Seed;
 use crate::switch::frame::Mac;
-use crate::switch::{PortId, Role, Segment, Switch};
+use crate::switch::{PortId, Role, Segment, Switch, tag};
 
 /// The thread wakes at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -47,6 +47,8 @@ pub struct Network {
     /// The switch and its books.
     pub switch: Switch,
     ends: Vec<End>,
+    /// Ports that carry the switch's frames with a tag of this VLAN.
+    tagged: BTreeMap<PortId, u16>,
     hosts: Vec<(Host, PortId)>,
     loads: BTreeMap<u64, (Running, mpsc::Sender<Outcome>)>,
     singles: BTreeMap<u64, mpsc::Sender<Outcome>>,
@@ -63,6 +65,7 @@ impl Network {
         Self {
             switch: Switch::new(seed.fork("faults")),
             ends: Vec::new(),
+            tagged: BTreeMap::new(),
             loads: BTreeMap::new(),
             singles: BTreeMap::new(),
             hosts: Vec::new(),
@@ -77,6 +80,11 @@ impl Network {
     /// Adds a tap.
     pub fn tap(&mut self, tap: Tap) {
         self.taps.push(tap);
+    }
+
+    /// From now on the port is a trunk: what leaves there has a tag of this VLAN, and what comes in without is dropped.
+    pub fn tag(&mut self, port: PortId, id: u16) {
+        self.tagged.insert(port, id);
     }
 
     /// Hands a frame to the machine at `port`, past the switch and its faults.
@@ -206,7 +214,11 @@ impl Network {
                 for tap in &mut self.taps {
                     taken |= tap(PortId(index), &frame);
                 }
-                if !taken {
+                let bare = match self.tagged.get(&PortId(index)) {
+                    Some(id) => tag::take(&frame, *id),
+                    None => Some(frame),
+                };
+                if let Some(frame) = bare.filter(|_| !taken) {
                     self.pass(frame.into(), PortId(index), now);
                 }
             }
@@ -278,7 +290,10 @@ impl Network {
 
     fn hand(&mut self, to: PortId, frame: &Arc<[u8]>) {
         match &mut self.ends[to.0] {
-            End::Machine(plug) => plug.send(frame),
+            End::Machine(plug) => match self.tagged.get(&to) {
+                Some(id) => plug.send(&tag::put(frame, *id)),
+                None => plug.send(frame),
+            },
             End::Host(index) => self.hosts[*index].0.receive(frame),
         }
     }

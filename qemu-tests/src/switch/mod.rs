@@ -12,6 +12,7 @@ pub mod crossings;
 pub mod faults;
 pub mod frame;
 pub mod pcap;
+pub mod tag;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -76,6 +77,8 @@ struct Port {
     role: Role,
     segment: Segment,
     cable: bool,
+    /// The port with the first card of the same machine; itself for most.
+    machine: PortId,
 }
 
 /// The switches and their books.
@@ -116,8 +119,15 @@ impl Switch {
 
     /// Adds a port with its cable in.
     pub fn add_port(&mut self, role: Role, segment: Segment) -> PortId {
-        self.ports.push(Port { role, segment, cable: true });
-        PortId(self.ports.len() - 1)
+        let machine = PortId(self.ports.len());
+        self.ports.push(Port { role, segment, cable: true, machine });
+        machine
+    }
+
+    /// The port is for a further card of the machine at `first`, on the same segment: what passes between the two is no
+    /// crossing, for no other machine gets it.
+    pub fn same_machine(&mut self, port: PortId, first: PortId) {
+        self.ports[port.0].machine = self.ports[first.0].machine;
     }
 
     /// Pulls the cable of a port, or puts it back. What was learnt there is forgotten, as a real switch does.
@@ -175,7 +185,9 @@ impl Switch {
             return None;
         }
         let delay = self.faults.judge(summary, from, to)?;
-        if let Kind::Ip(packet) = &summary.kind {
+        if let Kind::Ip(packet) = &summary.kind
+            && sender.machine != receiver.machine
+        {
             self.crossings.passed(packet, sender.segment, sender.role, receiver.role);
         }
         Some(Delivery { to, at: now + delay, frame: Arc::clone(frame) })
@@ -281,6 +293,15 @@ mod tests {
         assert_eq!(go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 2, 64), client), [a]);
         switch.set_power(Segment::Back, true);
         assert_eq!(go(&mut switch, arp(1, mac(11), IP[1], IP[2]), back_a), [back_b]);
+    }
+
+    #[test]
+    fn what_returns_to_another_card_of_its_sender_is_no_crossing() {
+        let (mut switch, [client, a, b]) = three();
+        switch.same_machine(b, a);
+        go(&mut switch, udp(mac(0), mac(1), IP[0], IP[1], 1, 64), client);
+        assert_eq!(go(&mut switch, udp(mac(1), mac(9), IP[0], IP[1], 1, 63), a), [client, b]);
+        assert_eq!(switch.crossings.summary().most, 0);
     }
 
     #[test]

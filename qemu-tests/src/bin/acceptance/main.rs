@@ -8,6 +8,7 @@ mod case;
 mod config;
 mod faults;
 mod interop;
+mod links;
 mod recovery;
 mod serving;
 mod storm;
@@ -25,6 +26,7 @@ const CASES: &[&[Case]] = &[
     serving::CASES,
     interop::CASES,
     faults::CASES,
+    links::CASES,
     recovery::CASES,
     storm::CASES,
     strategies::CASES,

@@ -83,7 +83,7 @@ fn engine_dies(story: &mut Story, pair: &mut Pair, agent: &Agent) -> Result<()> 
 }
 
 /// Kills the unit's process and waits until it has another one; the new process.
-fn dies(story: &mut Story, pair: &mut Pair, agent: &Agent, unit: &str) -> Result<i32> {
+pub(crate) fn dies(story: &mut Story, pair: &mut Pair, agent: &Agent, unit: &str) -> Result<i32> {
     let machine = pair.boxes[0].machine()?;
     let events = machine.report.events();
     let started = events.iter().rev().find(|event| event.is_unit(unit, "started"));
