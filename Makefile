@@ -14,7 +14,7 @@ OUT ?= build
 MKIMAGE_ARGS = --out $(OUT) $(addprefix --overlay ,$(OVERLAY)) \
 	$(if $(PROVISION_PUBKEY),--provision-pubkey $(PROVISION_PUBKEY)) $(if $(REFRESH),--refresh)
 
-PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl -p halcyon-wizard
+PROGRAMS = -p halcyon-image -p halcyon-init -p halcyond -p halctl
 
 MKIMAGE = $(CARGO) run --quiet --release --locked -p halcyon-image --
 

@@ -134,7 +134,7 @@ fn programs(options: &Options) -> Result<PathBuf> {
             own.parent().context("mkimage lies nowhere")?.to_owned()
         }
     };
-    for name in ["init", "halcyond", "halctl", "wizard"] {
+    for name in ["init", "halcyond", "halctl"] {
         if !directory.join(name).is_file() {
             bail!("the program {name} is not in {}; build it with cargo first", directory.display());
         }

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// Where downloads and unpacked packages are kept between builds [default: OUT/cache].
     #[arg(long)]
     cache: Option<PathBuf>,
-    /// The directory with the release builds of init, halcyond, halctl and wizard [default: beside mkimage].
+    /// The directory with the release builds of init, halcyond and halctl [default: beside mkimage].
     #[arg(long)]
     programs: Option<PathBuf>,
     /// The tree that every image carries.

@@ -46,7 +46,7 @@ const DIRECTORIES: &[&str] = &[
 ];
 
 /// This workspace's programs on the box.
-const PROGRAMS: &[&str] = &["init", "halcyond", "halctl", "wizard"];
+const PROGRAMS: &[&str] = &["init", "halcyond", "halctl"];
 
 /// Debian's programs on the box.
 const DEBIAN_PROGRAMS: &[&str] = &["/usr/sbin/nft"];

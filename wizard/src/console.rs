@@ -315,5 +315,11 @@ pub(crate) fn standard_input() -> io::Result<OwnedFd> {
     std::io::stdin().as_fd().try_clone_to_owned()
 }
 
+/// The name of the terminal at standard input, such as `ttyS0`.
+pub(crate) fn name() -> String {
+    let path = std::fs::read_link("/proc/self/fd/0").unwrap_or_default();
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests;

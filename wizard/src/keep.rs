@@ -11,6 +11,19 @@ use crate::model::Kept;
 /// Where; PID 1 makes the directory for this user.
 pub(crate) const FILE: &str = "/run/halcyon/wizard/draft.json";
 
+/// The terminal at which somebody types, by name.
+const HOLDER: &str = "/run/halcyon/wizard/typing";
+
+/// At which terminal somebody types.
+pub(crate) fn holder() -> Option<String> {
+    fs::read_to_string(HOLDER).ok()
+}
+
+/// Tells that somebody types at `terminal`.
+pub(crate) fn hold(terminal: &str) -> std::io::Result<()> {
+    fs::write(HOLDER, terminal)
+}
+
 /// What was kept, if it can be read.
 pub(crate) fn read(file: &Path) -> Option<Kept> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()

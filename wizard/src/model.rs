@@ -31,6 +31,10 @@ pub(crate) enum Intent {
     Press(Press),
     /// What the engine tells of the box; `None`: it does not answer.
     Seen(Option<Box<Seen>>),
+    /// At which terminal somebody types; `None`: at none so far.
+    Held(Option<String>),
+    /// What was kept, for [`Effect::TakeOver`].
+    TakenOver(Box<Kept>),
     /// What came of [`Effect::Ask`].
     Answered(Result<Response, String>),
 }
@@ -84,6 +88,10 @@ pub(crate) enum Effect {
     Ask(Request),
     /// Keep this: it is what a wizard after this one begins with.
     Keep(Box<Kept>),
+    /// Tell the other consoles that somebody types here.
+    Hold,
+    /// The same, and hand back what was kept there.
+    TakeOver,
     /// Give the console to the command line.
     CommandLine,
 }
@@ -103,6 +111,8 @@ pub(crate) struct Kept {
 pub(crate) enum Scene {
     /// The engine does not answer.
     Waiting,
+    /// Somebody answers at another console.
+    Elsewhere,
     /// Questions.
     SetUp,
     /// A set-up is being tried.
@@ -135,6 +145,8 @@ pub(crate) enum Button {
     Keep,
     /// Undo it.
     Undo,
+    /// Go on here with what is answered at another console.
+    TakeOver,
     /// The command line.
     CommandLine,
 }
@@ -143,6 +155,10 @@ pub(crate) enum Button {
 #[derive(Clone, Debug)]
 pub(crate) struct Wizard {
     kept: Kept,
+    /// This console's terminal.
+    here: String,
+    /// The terminal at which somebody types.
+    holder: Option<String>,
     focus: usize,
     /// Where in the focused field the next character goes, in characters.
     cursor: usize,
@@ -162,9 +178,11 @@ impl Default for Kept {
 
 impl Wizard {
     /// Goes on where another one was.
-    pub(crate) fn new(kept: Kept) -> Self {
+    pub(crate) fn new(kept: Kept, here: String) -> Self {
         let mut wizard = Self {
             kept,
+            here,
+            holder: None,
             focus: 0,
             cursor: 0,
             judged: Judged::default(),
@@ -184,6 +202,16 @@ impl Wizard {
             Intent::Press(press) => self.press(press),
             Intent::Seen(seen) => {
                 self.see(seen);
+                Vec::new()
+            }
+            Intent::Held(holder) => {
+                self.holder = holder;
+                Vec::new()
+            }
+            Intent::TakenOver(kept) => {
+                self.kept = *kept;
+                self.holder = Some(self.here.clone());
+                self.judge();
                 Vec::new()
             }
             Intent::Answered(answered) => self.hear(answered),
@@ -206,6 +234,7 @@ impl Wizard {
             None => Scene::Waiting,
             Some(seen) if seen.status.on_trial => Scene::Trial,
             Some(seen) if seen.status.member.is_some() || seen.status.revision > 0 => Scene::Dashboard,
+            Some(_) if self.holder.as_ref().is_some_and(|holder| *holder != self.here) => Scene::Elsewhere,
             Some(_) => Scene::SetUp,
         }
     }
@@ -215,6 +244,7 @@ impl Wizard {
         match self.scene() {
             Scene::Waiting => vec![Item::Button(Button::CommandLine)],
             Scene::Dashboard => vec![Item::Button(Button::CommandLine)],
+            Scene::Elsewhere => vec![Item::Button(Button::TakeOver), Item::Button(Button::CommandLine)],
             Scene::Trial if self.kept.mine => {
                 vec![Item::Button(Button::Keep), Item::Button(Button::Undo)]
             }
@@ -250,6 +280,15 @@ impl Wizard {
     }
 
     fn press(&mut self, press: Press) -> Vec<Effect> {
+        let mut effects = self.key(press);
+        if self.scene() == Scene::SetUp && self.holder.is_none() {
+            self.holder = Some(self.here.clone());
+            effects.push(Effect::Hold);
+        }
+        effects
+    }
+
+    fn key(&mut self, press: Press) -> Vec<Effect> {
         match (self.focused(), press) {
             (Some(Item::Field(field)), press) if self.edit(field, press) => {}
             (_, Press::Next | Press::Down) => self.travel(1),
@@ -277,6 +316,7 @@ impl Wizard {
             Button::Continue => return self.go_on(),
             Button::Back => self.back(),
             Button::CommandLine => return vec![Effect::CommandLine],
+            Button::TakeOver => return vec![Effect::TakeOver],
             Button::Try => {
                 self.kept.mine = true;
                 let document = self.judged.text.clone();

@@ -11,10 +11,14 @@ button-back = Back
 button-try = Try it for { $seconds } seconds
 button-keep = Keep it
 button-undo = Undo it
+button-take-over = Go on here
 button-command-line = Command line
 
 waiting-title = Starting
 waiting-text = The engine does not answer yet. This page changes by itself.
+
+elsewhere-title = Somebody is setting this box up
+elsewhere-text = The questions are being answered at { $terminal }. What was typed there is kept, and can be gone on with here.
 
 welcome-title = Set up this box
 welcome-text = This box has no configuration. Each answer is checked, and the result is shown before anything changes. What you typed stays until power-off.

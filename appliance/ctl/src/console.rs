@@ -17,8 +17,8 @@ use crate::{config, engine, failover, ipvs, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
-/// What shows the dashboard.
-const WIZARD: &str = "/usr/lib/halcyon/bin/wizard";
+/// What shows the dashboard: this program with another verb.
+const WIZARD: [&str; 2] = ["/usr/lib/halcyon/bin/halctl", "wizard"];
 const PROMPT: &str = "halctl> ";
 /// How often a console looks whether the box has become another.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -168,7 +168,8 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
 
 /// Gives the console to the wizard, which gave it to this line.
 fn dashboard() -> Result<()> {
-    Err(Command::new(WIZARD).exec()).context(WIZARD)
+    let [program, verb] = WIZARD;
+    Err(Command::new(program).arg(verb).exec()).context(program)
 }
 
 #[cfg(test)]

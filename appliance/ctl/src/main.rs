@@ -18,6 +18,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// Keys, signatures, checks and plans for Halcyon; on the box, its status.
@@ -76,6 +77,8 @@ enum Verb {
     },
     /// Offer the verbs on a terminal (on the box)
     Console,
+    /// Set the box up, or show what it does, on a terminal (on the box)
+    Wizard,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Config { verb } => config::run(verb, &mut out),
         Verb::Console => console::run(),
+        Verb::Wizard => halcyon_wizard::run().context("the wizard ends"),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -91,6 +91,7 @@ impl Writer<'_> {
                 self.prose("waiting-text", Tone::Plain);
                 self.buttons();
             }
+            Scene::Elsewhere => self.elsewhere(),
             Scene::SetUp => self.set_up(),
             Scene::Trial => self.trial(),
             Scene::Dashboard => self.dashboard(),
@@ -100,6 +101,15 @@ impl Writer<'_> {
     fn head(&mut self, title: &str, keys: &str) {
         self.page.title = self.texts.say(title);
         self.page.keys = self.texts.say(keys);
+    }
+
+    fn elsewhere(&mut self) {
+        self.head("elsewhere-title", "keys-trial");
+        let terminal = self.wizard.holder.clone().unwrap_or_default();
+        let text = self.texts.with("elsewhere-text", &[("terminal", &terminal)]);
+        self.text(&text, 0, Tone::Plain);
+        self.gap();
+        self.buttons();
     }
 
     fn set_up(&mut self) {
@@ -335,6 +345,7 @@ impl Writer<'_> {
                 Button::Try => self.texts.with("button-try", &[("seconds", &TRIAL.to_string())]),
                 Button::Keep => self.texts.say("button-keep"),
                 Button::Undo => self.texts.say("button-undo"),
+                Button::TakeOver => self.texts.say("button-take-over"),
                 Button::CommandLine => self.texts.say("button-command-line"),
             };
             let text = if focused { format!("›{text}‹") } else { format!(" {text} ") };

@@ -16,7 +16,7 @@ fn fresh() -> Intent {
 }
 
 fn at_a_fresh_box() -> Wizard {
-    let mut wizard = Wizard::new(Kept::default());
+    let mut wizard = Wizard::new(Kept::default(), "ttyS0".into());
     wizard.update(fresh());
     wizard
 }
@@ -127,6 +127,26 @@ fn a_trial_that_was_undone_leads_back_to_the_review() {
     wizard.update(fresh());
     assert_eq!((wizard.scene(), wizard.kept.step), (Scene::SetUp, Step::Review));
     assert_eq!(wizard.items()[0], Item::Button(Button::Try));
+}
+
+#[test]
+fn one_console_answers_and_another_can_take_over() {
+    let mut first = at_a_fresh_box();
+    let effects = presses(&mut first, &[Press::Next, Press::Enter]);
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Hold).count(), 1, "{effects:?}");
+    first.go_to(Step::ThisBox, 0);
+    types(&mut first, "-0417");
+    let mut second = Wizard::new(Kept::default(), "tty1".into());
+    second.update(fresh());
+    second.update(Intent::Held(Some("ttyS0".into())));
+    assert_eq!(second.scene(), Scene::Elsewhere);
+    assert_eq!(presses(&mut second, &[Press::Enter]), [Effect::TakeOver]);
+    second.update(Intent::TakenOver(Box::new(first.kept.clone())));
+    assert_eq!((second.scene(), second.given(Field::Site)), (Scene::SetUp, "site-0417"));
+    first.update(Intent::Held(Some("tty1".into())));
+    assert_eq!(first.scene(), Scene::Elsewhere);
+    types(&mut first, "x");
+    assert_eq!(first.given(Field::Site), "site-0417", "keys mean nothing there any more");
 }
 
 fn any_press() -> impl Strategy<Value = Press> {

@@ -83,7 +83,7 @@ impl Person {
             whole: true,
         };
         let paper = Rc::new(RefCell::new(shown));
-        let root = root(Wizard::new(Kept::default()), Texts::english());
+        let root = root(Wizard::new(Kept::default(), "ttyS0".into()), Texts::english());
         let runner = CursiveRunner::new(root, Box::new(Paper(Rc::clone(&paper))));
         let mut person = Self { runner, paper };
         person.runner.refresh();
@@ -248,6 +248,9 @@ fn every_screen_of_the_set_up() {
 fn every_other_screen() {
     let mut person = Person::before(Charset::Utf8);
     insta::assert_snapshot!("waiting", person.screen());
+    person.learn(fresh());
+    person.hand(Intent::Held(Some("tty1".into())));
+    insta::assert_snapshot!("elsewhere", person.screen());
     person.learn(at_work());
     insta::assert_snapshot!("dashboard", person.screen());
     let mut trial = at_work();

@@ -37,7 +37,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 const SIGKILL: i32 = 9;
 
 /// Puts a disk with the image into the first box, before its stick.
-fn install(story: &Story, pair: &mut Pair) -> Result<PathBuf> {
+pub(crate) fn install(story: &Story, pair: &mut Pair) -> Result<PathBuf> {
     let file = story.logs.join("disk.img");
     let copied = Command::new("cp").arg("--sparse=always").arg(&pair.image.disk).arg(&file).status();
     ensure(copied.context("starting cp")?.success(), || "the disk image cannot be copied".into())?;
@@ -47,7 +47,7 @@ fn install(story: &Story, pair: &mut Pair) -> Result<PathBuf> {
 }
 
 /// Has the first box start directly, as if from its disk: such a start has a report tty.
-fn started_from_disk(pair: &mut Pair) {
+pub(crate) fn started_from_disk(pair: &mut Pair) {
     if let Start::Direct { parameters, .. } = &mut pair.boxes[0].hardware.start {
         parameters.push(' ');
         parameters.push_str(DISK);

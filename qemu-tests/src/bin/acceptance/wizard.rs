@@ -10,6 +10,7 @@ use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
+use crate::config::{install, started_from_disk};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] =
@@ -30,6 +31,8 @@ fn answer(pair: &mut Pair, keys: &str, then: &str) -> Result<()> {
 fn factory_to_serving(story: &mut Story) -> Result<()> {
     story.with_pair(Wording::default(), |story, pair| {
         pair.boxes[0].hardware.disks.clear();
+        install(story, pair)?;
+        started_from_disk(pair);
         let (mine, other) = (pair.cluster.members[0].clone(), pair.cluster.members[1].clone());
         let (prefix, vip) = (pair.cluster.prefix, pair.cluster.vip);
         story.step("a factory-fresh box asks", |_| {
@@ -85,6 +88,13 @@ fn factory_to_serving(story: &mut Story) -> Result<()> {
             console.expect_on_screen("MASTER", SHOWS_WITHIN)?;
             answer(pair, "c", "halctl>")?;
             answer(pair, "dashboard\r", "Command line").context("the way back")
+        })?;
+        story.step("after a power cut it serves without a question", |_| {
+            pair.cut_power(0);
+            pair.power_on(0)?;
+            pair.wait_ready(0)?;
+            pair.wait_served_by(&[&mine.name])?;
+            pair.boxes[0].machine()?.console.expect_on_screen("MASTER", SHOWS_WITHIN)
         })
     })
 }

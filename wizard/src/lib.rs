@@ -1,4 +1,4 @@
-//! `wizard`: what a console of the box shows. A box without a configuration asks for one; a box at work tells what it does.
+//! What a console of the box shows. A box without a configuration asks for one; a box at work tells what it does.
 //! One process for each console, as a user who may nothing but ask the engine. It ends when its terminal hangs up, and is
 //! started anew.
 //!
@@ -11,18 +11,18 @@ mod model;
 mod texts;
 mod view;
 
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use cursive::{Cursive, CursiveRunner};
 
 use client::Client;
 use console::Console;
 use console::paint::Charset;
-use model::{Effect, Wizard};
+use model::{Effect, Intent, Wizard};
 use texts::Texts;
 use view::Screen;
 
@@ -31,21 +31,28 @@ const COMMAND_LINE: [&str; 2] = ["/usr/lib/halcyon/bin/halctl", "console"];
 /// The longest that nothing is looked at.
 const IDLE: Duration = Duration::from_secs(60);
 
-fn main() -> anyhow::Result<()> {
-    let file = console::standard_input().context("no terminal")?;
+/// Runs on standard input until that hangs up, or until the command line takes its place.
+///
+/// # Errors
+/// When the kernel gives no descriptors or no thread, or the command line cannot be started.
+pub fn run() -> io::Result<()> {
+    let file = console::standard_input()?;
     // The kernel's own screen shows UTF-8; of a serial line nothing is known.
     let charset = match std::env::var("TERM").as_deref() {
         Ok("linux") => Charset::Utf8,
         _ => Charset::Ascii,
     };
     let console = Console::open(file, charset);
-    let mut client = Client::start().context("no thread for the engine's answers")?;
+    let mut client = Client::start()?;
     let kept = keep::read(Path::new(keep::FILE)).unwrap_or_default();
-    let root = view::root(Wizard::new(kept), Texts::english());
+    let here = console::name();
+    let root = view::root(Wizard::new(kept, here.clone()), Texts::english());
     let mut runner = CursiveRunner::new(root, Box::new(console.clone()));
     runner.refresh();
     while !console.is_gone() {
         console.wait(&client.bell, IDLE);
+        // Who else types is known before a key counts.
+        with(&mut runner, |screen| screen.hand(Intent::Held(keep::holder())));
         runner.process_events();
         let news = client.news();
         let effects = with(&mut runner, |screen| {
@@ -62,10 +69,17 @@ fn main() -> anyhow::Result<()> {
                 Effect::Ask(request) => client.ask(request),
                 // What cannot be kept is lost with this program, and nobody is the worse for it now.
                 Effect::Keep(kept) => drop(keep::write(Path::new(keep::FILE), &kept)),
+                // Likewise.
+                Effect::Hold => drop(keep::hold(&here)),
+                Effect::TakeOver => {
+                    drop(keep::hold(&here));
+                    let kept = keep::read(Path::new(keep::FILE)).unwrap_or_default();
+                    with(&mut runner, |screen| screen.hand(Intent::TakenOver(Box::new(kept))));
+                }
                 Effect::CommandLine => {
                     console.leave();
                     let [program, verb] = COMMAND_LINE;
-                    return Err(Command::new(program).arg(verb).exec()).context(program);
+                    return Err(Command::new(program).arg(verb).exec());
                 }
             }
         }
