@@ -57,6 +57,19 @@ pub enum Request {
         /// To which; `None`: the one before.
         generation: Option<u64>,
     },
+    /// The documents on volumes labelled `HALCYON` that are plugged in.
+    ConfigVolumes,
+    /// Take a document off such a volume.
+    ConfigApplyVolume {
+        /// Its file's name, at the volume's top level.
+        file: String,
+        /// On trial: it is undone after so many seconds unless it is confirmed.
+        confirm_within: Option<u32>,
+    },
+    /// The public half of the key that signs this box's records.
+    KeyShow,
+    /// Make a new such key, which the present one vouches for.
+    KeyRotate,
 }
 
 /// What the engine answers.

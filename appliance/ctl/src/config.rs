@@ -2,7 +2,7 @@
 //! decide; this reads the files that are handed over.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,13 @@ use halcyon_core::config::duration;
 use halcyon_core::control::{Request, Response};
 
 use crate::engine::{ask, refusal};
+use crate::paste;
 use crate::terminal::clean;
+
+/// What a document on a volume is called by.
+const USB: &str = "usb";
+/// What stands for a document that is pasted.
+pub(crate) const PASTED: &str = "-";
 
 /// What is done with the configuration.
 #[derive(clap::Subcommand)]
@@ -28,9 +34,11 @@ pub(crate) enum Verb {
         /// Since which generation
         generation: Option<u64>,
     },
-    /// Take a signed document; FILE.minisig lies beside it
+    /// List the documents on volumes labelled HALCYON that are plugged in
+    Volumes,
+    /// Take a signed document
     Apply {
-        /// The document
+        /// A file, with FILE.minisig beside it; usb:NAME, one of a volume; or -, the document and then its signature
         file: PathBuf,
         /// On trial: undone after this time, such as 60s, unless it is confirmed
         #[arg(long)]
@@ -53,6 +61,7 @@ impl Verb {
             ["show"] => Self::Show { generation: None },
             ["show", generation] => Self::Show { generation: Some(number(generation)?) },
             ["history"] => Self::History,
+            ["volumes"] => Self::Volumes,
             ["diff"] => Self::Diff { generation: None },
             ["diff", generation] => Self::Diff { generation: Some(number(generation)?) },
             ["apply", file] => Self::Apply { file: file.into(), confirm_within: None },
@@ -77,22 +86,52 @@ pub(crate) fn run(verb: Verb, out: &mut dyn Write) -> Result<()> {
         Verb::Show { generation } => Request::ConfigShow { generation },
         Verb::History => Request::ConfigHistory,
         Verb::Diff { generation } => Request::ConfigDiff { generation },
-        Verb::Apply { file, confirm_within } => Request::ConfigApply {
-            signature: read(&file.with_file_name(signature_name(&file)))
-                .context("a document is taken with its signature; sign it with halctl sign")?,
-            document: read(&file)?,
-            confirm_within: confirm_within.as_deref().map(seconds).transpose()?,
-        },
+        Verb::Volumes => Request::ConfigVolumes,
+        Verb::Apply { file, confirm_within } => {
+            offer(&file, confirm_within.as_deref().map(seconds).transpose()?, &mut io::stdin().lock())?
+        }
         Verb::Confirm => Request::ConfigConfirm,
         Verb::Rollback { generation } => Request::ConfigRollback { generation },
     };
-    match ask(&request)? {
+    send(&request, out)
+}
+
+/// Asks the engine to take what was pasted.
+pub(crate) fn take(pasted: &str, confirm_within: Option<&str>, out: &mut dyn Write) -> Result<()> {
+    let confirm_within = confirm_within.map(seconds).transpose()?;
+    send(&offer(Path::new(PASTED), confirm_within, &mut pasted.as_bytes())?, out)
+}
+
+fn send(request: &Request, out: &mut dyn Write) -> Result<()> {
+    match ask(request)? {
         Response::Text(text) => {
             text.lines().try_for_each(|line| writeln!(out, "{}", clean(line))).map_err(Into::into)
         }
         Response::Done(sentence) => Ok(writeln!(out, "{}", clean(&sentence))?),
         other => Err(refusal(other)),
     }
+}
+
+/// The document that FILE means: of a volume, out of `pasted`, or a file.
+fn offer(file: &Path, confirm_within: Option<u32>, pasted: &mut dyn Read) -> Result<Request> {
+    let name = file.to_str().unwrap_or_default();
+    if let Some(rest) = name.strip_prefix(USB) {
+        let file = match rest.strip_prefix(':') {
+            _ if rest.is_empty() => "halcyon.toml",
+            Some(name) if !name.is_empty() => name,
+            _ => bail!("usb:NAME names a document on a volume; config volumes lists them"),
+        };
+        return Ok(Request::ConfigApplyVolume { file: file.to_owned(), confirm_within });
+    }
+    if name == PASTED {
+        let mut text = String::new();
+        pasted.take(2 * LARGEST as u64).read_to_string(&mut text).context("reading what was pasted")?;
+        let (document, signature) = paste::split(&text)?;
+        return Ok(Request::ConfigApply { document, signature, confirm_within });
+    }
+    let signature = read(&file.with_file_name(signature_name(file)))
+        .context("a document is taken with its signature; sign it with halctl sign")?;
+    Ok(Request::ConfigApply { document: read(file)?, signature, confirm_within })
 }
 
 fn signature_name(file: &Path) -> String {
@@ -129,6 +168,20 @@ mod tests {
             assert!(Verb::of(wrong).is_none(), "{wrong:?}");
         }
         assert!(!Verb::History.changes() && Verb::Confirm.changes());
+    }
+
+    #[test]
+    fn a_document_is_a_file_or_of_a_volume_or_pasted() {
+        let offered = |name: &str, pasted: &str| offer(Path::new(name), Some(60), &mut pasted.as_bytes());
+        let of_volume =
+            |file: &str| Request::ConfigApplyVolume { file: file.to_owned(), confirm_within: Some(60) };
+        assert_eq!(offered("usb", "").unwrap(), of_volume("halcyon.toml"));
+        assert_eq!(offered("usb:sdb1/next.toml", "").unwrap(), of_volume("sdb1/next.toml"));
+        assert!(offered("usb:", "").is_err());
+        let pasted = offered("-", "a = 1\nuntrusted comment: x\n1\ntrusted comment: y\n2\n").unwrap();
+        let Request::ConfigApply { document, signature, .. } = pasted else { panic!() };
+        assert_eq!((document.as_str(), signature.lines().count()), ("a = 1\n", 4));
+        assert!(offered("/nowhere/next.toml", "").unwrap_err().to_string().contains("halctl sign"));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use halcyon_core::supervise::control::Request;
 
+use crate::paste::{Paste, Pasted};
 use crate::terminal::{Keys, clean};
-use crate::{config, engine, failover, ipvs, logs, power, status};
+use crate::{config, engine, failover, ipvs, key, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
@@ -33,8 +34,13 @@ failover         hand over what this box is master of
 failover release let this box take over again after that
 config show [GENERATION], config history, config diff [GENERATION]
                  the document, the generations that are kept, what changed
-config apply FILE [--confirm-within 60s], config confirm, config rollback [GENERATION]
-                 take a signed document, keep it after a trial, go back
+config volumes   the documents on volumes labelled HALCYON that are plugged in
+config apply usb:NAME [--confirm-within 60s]
+                 take a signed document off such a volume; with - in place of usb:NAME, one that is pasted
+config confirm, config rollback [GENERATION]
+                 keep it after a trial, go back
+key show         the public key of this box's records, and its fingerprint
+key rotate       make a new one
 reboot           start the box again
 poweroff         switch the box off
 dashboard        what this box does, or its set-up
@@ -57,7 +63,7 @@ pub(crate) fn run() -> Result<()> {
     };
     let keys = Keys::take();
     let mut out = io::stdout();
-    let mut console = Console { line: Line::default(), headline: None, power };
+    let mut console = Console { line: Line::default(), pasting: None, headline: None, power };
     let echo = keys.are_a_terminal();
     let mut buffer = [0; 256];
     // What cannot be written is lost: a console whose reader is gone has nobody to tell.
@@ -73,6 +79,8 @@ pub(crate) fn run() -> Result<()> {
 
 struct Console {
     line: Line,
+    /// A document that is being pasted, and how long its trial is to be.
+    pasting: Option<(Paste, Option<String>)>,
     /// What was said last about the box; `None`: nothing yet.
     headline: Option<String>,
     power: Power,
@@ -81,7 +89,7 @@ struct Console {
 impl Console {
     /// Says who the box is, when that changed and nobody is typing.
     fn glance(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if !self.line.is_empty() {
+        if !self.line.is_empty() || self.pasting.is_some() {
             return Ok(());
         }
         let headline = engine::glance()
@@ -95,6 +103,10 @@ impl Console {
 
     fn take(&mut self, keys: &[u8], echo: bool, out: &mut dyn Write) -> io::Result<()> {
         for key in keys {
+            if self.pasting.is_some() {
+                self.pasted(*key, out)?;
+                continue;
+            }
             match self.line.take(*key) {
                 Taken::Echo(text) if echo => out.write_all(text)?,
                 Taken::Echo(_) => {}
@@ -116,12 +128,49 @@ impl Console {
         out.flush()
     }
 
+    /// Takes a byte of a document. Nothing of it is echoed, for there may be secrets in it.
+    fn pasted(&mut self, key: u8, out: &mut dyn Write) -> io::Result<()> {
+        let Some((paste, trial)) = &mut self.pasting else { return Ok(()) };
+        match paste.take(key) {
+            Pasted::More => return Ok(()),
+            Pasted::Ended(why) => writeln!(out, "{why}")?,
+            Pasted::Whole(text) => {
+                if let Err(error) = config::take(&text, trial.as_deref(), out) {
+                    writeln!(out, "{}", clean(&format!("{error:#}")))?;
+                }
+            }
+        }
+        self.pasting = None;
+        write!(out, "{PROMPT}")
+    }
+
     /// Runs one line, and prompts for the next.
     fn run(&mut self, line: &str, out: &mut dyn Write) -> io::Result<()> {
+        if self.power == Power::Full
+            && let Some(trial) = pastes(line)
+        {
+            self.pasting = Some((Paste::default(), trial));
+            return writeln!(
+                out,
+                "paste the document, then its signature, then a line with a dot; nothing of it is shown; Ctrl-C gives up"
+            );
+        }
         if let Err(error) = verb(line, self.power, out) {
             writeln!(out, "{}", clean(&format!("{error:#}")))?;
         }
         write!(out, "{PROMPT}")
+    }
+}
+
+/// Whether a line asks for a document that is pasted, and for how long a trial.
+fn pastes(line: &str) -> Option<Option<String>> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["config", rest @ ..] = &words[..] else { return None };
+    match config::Verb::of(rest)? {
+        config::Verb::Apply { file, confirm_within } if file.to_str() == Some(config::PASTED) => {
+            Some(confirm_within)
+        }
+        _ => None,
     }
 }
 
@@ -152,12 +201,18 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             Some(verb) => config::run(verb, out),
         },
         ["dashboard"] => dashboard(),
+        ["key", "show"] => key::run(key::Verb::Show, out),
+        ["key", "rotate"] if power == Power::View => bail!(
+            "key: this console only shows, for the document sets no admin password; start the box with {FULL}"
+        ),
+        ["key", "rotate"] => key::run(key::Verb::Rotate, out),
         ["failover"] => failover::run(None, out),
         ["failover", "release"] => failover::run(Some(Instead::Release), out),
         ["reboot"] => power::run(&Request::Reboot, out),
         ["poweroff"] => power::run(&Request::Poweroff, out),
         [
-            known @ ("help" | "dashboard" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"),
+            known @ ("help" | "dashboard" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"
+            | "key"),
             ..,
         ] => {
             bail!("{known} does not take that; \"help\" lists the verbs")
@@ -177,7 +232,7 @@ mod tests {
     use super::*;
 
     fn typed(power: Power, keys: &[u8]) -> String {
-        let mut console = Console { line: Line::default(), headline: None, power };
+        let mut console = Console { line: Line::default(), pasting: None, headline: None, power };
         let mut out = Vec::new();
         console.take(keys, true, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -193,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_console_without_a_password_only_shows() {
-        let config = ["config confirm", "config rollback 1", "config apply /tmp/x"];
+        let config =
+            ["config confirm", "config rollback 1", "config apply /tmp/x", "config apply -", "key rotate"];
         for verb in ["failover", "failover release", "reboot", "poweroff"].into_iter().chain(config) {
             let shown = typed(Power::View, format!("{verb}\n").as_bytes());
             assert!(
@@ -205,6 +261,16 @@ mod tests {
             let shown = typed(Power::Full, verb);
             assert!(!shown.contains("only shows") && !shown.contains("does not take that"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_pasted_document_is_not_echoed_and_the_line_comes_back() {
+        let shown = typed(Power::Full, b"config apply -\nauthentication = \"1111\"\n.\nhelp\n");
+        assert!(!shown.contains("1111"), "{shown}");
+        assert!(shown.contains("there is no signature behind the document"), "{shown}");
+        assert!(shown.ends_with(&format!("{HELP}\n{PROMPT}")), "{shown}");
+        let given_up = typed(Power::Full, b"config apply - --confirm-within 60s\nx\x03");
+        assert!(given_up.ends_with(&format!("nothing was done\n{PROMPT}")), "{given_up}");
     }
 
     #[test]
@@ -220,7 +286,8 @@ mod tests {
     fn after_any_noise_the_console_answers() {
         let mut seed = 0x0417_u64;
         for _ in 0..300 {
-            let mut console = Console { line: Line::default(), headline: None, power: Power::View };
+            let mut console =
+                Console { line: Line::default(), pasting: None, headline: None, power: Power::View };
             let mut noise = Vec::new();
             for _ in 0..seed % 2000 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -6,8 +6,10 @@ mod console;
 mod engine;
 mod failover;
 mod ipvs;
+mod key;
 mod keygen;
 mod logs;
+mod paste;
 mod plan;
 mod power;
 mod sign;
@@ -70,6 +72,11 @@ enum Verb {
         #[command(subcommand)]
         verb: config::Verb,
     },
+    /// Show or replace the key that signs what this box keeps (on the box)
+    Key {
+        #[command(subcommand)]
+        verb: key::Verb,
+    },
     /// Hand over what this box is master of (on the box)
     Failover {
         #[command(subcommand)]
@@ -93,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Logs { lines } => logs::run(lines, &mut out),
         Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Config { verb } => config::run(verb, &mut out),
+        Verb::Key { verb } => key::run(verb, &mut out),
         Verb::Console => console::run(),
         Verb::Wizard => halcyon_wizard::run().context("the wizard ends"),
     };

@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::shelf;
+
 /// The longest that a peer may say, in bytes: a document of the largest size, escaped, and a little.
 const LONGEST: u64 = 3 << 20;
 /// How long a peer may take for a request, and the driver for an answer.
@@ -98,11 +100,15 @@ fn change(request: &Request) -> Option<&'static str> {
         | Request::Ports
         | Request::ConfigShow { .. }
         | Request::ConfigHistory
-        | Request::ConfigDiff { .. } => None,
+        | Request::ConfigDiff { .. }
+        | Request::ConfigVolumes
+        | Request::KeyShow => None,
         Request::ConfigApply { .. }
+        | Request::ConfigApplyVolume { .. }
         | Request::SetUp { .. }
         | Request::ConfigConfirm
         | Request::ConfigRollback { .. } => Some("change the configuration"),
+        Request::KeyRotate => Some("make a new key"),
         Request::Failover => Some("hand over"),
         Request::Release => Some("let go of a hold"),
     }
@@ -114,6 +120,27 @@ fn forbidden(request: &Request, uid: u32) -> Option<String> {
     Some(format!("only the administrator may {change}; use the console"))
 }
 
+/// From where a process asks: its terminal, else its number.
+fn place(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    terminal(&stat).unwrap_or_else(|| format!("process {pid}"))
+}
+
+/// The controlling terminal that `/proc/PID/stat` names in its seventh field (proc_pid_stat(5)), of the kinds that a
+/// box's consoles have (Documentation/admin-guide/devices.txt: 4 and 229).
+fn terminal(stat: &str) -> Option<String> {
+    // The second field, a name in parentheses, may hold anything.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let device: u32 = behind.split_whitespace().nth(4)?.parse().ok()?;
+    let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xfff00));
+    match (major, minor) {
+        (4, 0..64) => Some(format!("tty{minor}")),
+        (4, _) => Some(format!("ttyS{}", minor - 64)),
+        (229, _) => Some(format!("hvc{minor}")),
+        _ => None,
+    }
+}
+
 async fn ask(request: Request, peer: &UCred, to_driver: &mpsc::Sender<Asked>) -> Response {
     let uid = peer.uid();
     let who = match uid {
@@ -121,18 +148,50 @@ async fn ask(request: Request, peer: &UCred, to_driver: &mpsc::Sender<Asked>) ->
         CONSOLE => "console".to_owned(),
         other => format!("user {other}"),
     };
-    let from = peer.pid().map_or_else(String::new, |pid| format!("control socket, process {pid}"));
+    let from = peer.pid().map_or_else(String::new, place);
     if let Some(change) = change(&request) {
         info!(uid, "asked to {change}");
     }
     let (answer, answered) = oneshot::channel();
     let asked = async {
+        let (request, from) = match off_volume(request, from).await? {
+            Ok(request) => request,
+            Err(response) => return Some(response),
+        };
         to_driver.send(Asked { request, who, from, answer }).await.ok()?;
         answered.await.ok()
     };
     match timeout(PATIENCE, asked).await {
         Ok(Some(response)) => response,
         _ => Response::Refused("the engine is busy; ask again".into()),
+    }
+}
+
+/// Reads volumes where the driver, which waits for no disk, is asked for what lies on one: the request as the driver
+/// knows it, and from where it comes then; or an answer at once. `None`: the reader failed.
+async fn off_volume(request: Request, from: String) -> Option<Result<(Request, String), Response>> {
+    match request {
+        Request::ConfigVolumes => {
+            let text = tokio::task::spawn_blocking(shelf::listing).await.ok()?;
+            Some(Err(Response::Text(text)))
+        }
+        Request::ConfigApplyVolume { file, confirm_within } => {
+            let found = tokio::task::spawn_blocking(move || shelf::find(&file)).await.ok()?;
+            let given = found.and_then(|volume| {
+                let text = |file: Result<Vec<u8>, String>| {
+                    String::from_utf8(file?).map_err(|_| "it is not UTF-8 text".to_owned())
+                };
+                Ok((text(volume.document)?, text(volume.signature)?, volume.device))
+            });
+            Some(match given {
+                Err(why) => Err(Response::Refused(why)),
+                Ok((document, signature, device)) => {
+                    let from = format!("volume {device}, by {from}");
+                    Ok((Request::ConfigApply { document, signature, confirm_within }, from))
+                }
+            })
+        }
+        other => Some(Ok((other, from))),
     }
 }
 
@@ -153,6 +212,8 @@ mod tests {
             Request::ConfigConfirm,
             Request::ConfigRollback { generation: None },
             Request::SetUp { document: String::new(), confirm_within: None },
+            Request::ConfigApplyVolume { file: "next.toml".into(), confirm_within: None },
+            Request::KeyRotate,
             apply,
         ];
         for change in changes {
@@ -161,6 +222,19 @@ mod tests {
             let refusal = forbidden(&change, 65534).unwrap();
             assert!(refusal.starts_with("only the administrator may "), "{refusal}");
         }
+    }
+
+    #[test]
+    fn who_asks_is_placed_by_the_terminal() {
+        let stat = |device: u32| format!("77 (a) b) S 1 77 77 {device} 77 4194304 0");
+        assert_eq!(terminal(&stat(4 << 8 | 64)), Some("ttyS0".into()));
+        assert_eq!(terminal(&stat(4 << 8 | 1)), Some("tty1".into()));
+        assert_eq!(terminal(&stat(229 << 8)), Some("hvc0".into()));
+        assert_eq!(terminal(&stat(136 << 8 | 3)), None);
+        for strange in ["", "77 (x", &stat(0)] {
+            assert_eq!(terminal(strange), None);
+        }
+        assert_eq!(place(-1), "process -1");
     }
 
     #[tokio::test]

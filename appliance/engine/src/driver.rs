@@ -63,6 +63,27 @@ pub struct Outcomes {
     pub echoed: mpsc::Sender<(IpAddr, u64, bool)>,
 }
 
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct Parts<K> {
+    /// The kernel.
+    pub kernel: K,
+    /// Which document is in force.
+    pub binding: Binding,
+    /// The thread that keeps it.
+    pub store: store::Handle,
+    /// VRRP's thread.
+    pub vrrp: vrrp_thread::Handle,
+    /// What fellows are asked of connections.
+    pub roll_call: roll_call::Handle,
+    /// Where checks tell how they went.
+    pub outcomes: Outcomes,
+    /// Where the status is published.
+    pub status: watch::Sender<Arc<Status>>,
+    /// The image's version, and the slot that it was started from.
+    pub image: (String, String),
+}
+
 /// Everything that the engine is.
 pub struct Driver<K> {
     node: Node,
@@ -99,17 +120,8 @@ pub struct Driver<K> {
 
 impl<K: Kernel> Driver<K> {
     /// Puts the parts together; nothing happens yet.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
-    pub fn new(
-        kernel: K,
-        binding: Binding,
-        store: store::Handle,
-        vrrp: vrrp_thread::Handle,
-        roll_call: roll_call::Handle,
-        outcomes: Outcomes,
-        status: watch::Sender<Arc<Status>>,
-        image: (String, String),
-    ) -> Self {
+    pub fn new(parts: Parts<K>) -> Self {
+        let Parts { kernel, binding, store, vrrp, roll_call, outcomes, status, image } = parts;
         let node = Node::new(clock::seed());
         Self {
             plan: node.plan(),

@@ -12,6 +12,7 @@ pub mod reconciler;
 pub mod announcer;
 pub mod roll_call;
 pub mod probes;
+pub mod shelf;
 pub mod volume;
 pub mod provision;
 pub mod binding;

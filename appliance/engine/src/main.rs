@@ -9,7 +9,7 @@ use halcyon_core::status::Status;
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::Changes;
 use halcyond::binding::{self, Binding};
-use halcyond::driver::{Driver, Outcomes};
+use halcyond::driver::{Driver, Outcomes, Parts};
 use halcyond::event::Sources;
 use halcyond::runtime::{self, Keeper};
 use halcyond::{clock, control, log, roll_call, store, vrrp_thread};
@@ -62,8 +62,9 @@ async fn engine() -> anyhow::Result<()> {
     };
     let outcomes = Outcomes { checked: to_checked, echoed: to_echoed };
     let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), trusted);
-    let driver = Driver::new(kernel, binding, store, thread, roll_call, outcomes, status, image());
-    driver.run(sources).await;
+    let image = image();
+    let parts = Parts { kernel, binding, store, vrrp: thread, roll_call, outcomes, status, image };
+    Driver::new(parts).run(sources).await;
     Ok(())
 }
 

@@ -16,8 +16,6 @@ use fatfs::{FileSystem, FsOptions, ReadWriteSeek};
 pub const LABEL: &str = "HALCYON";
 /// The document's name on it.
 pub const DOCUMENT: &str = "halcyon.toml";
-/// The signature's name on it.
-pub const SIGNATURE: &str = "halcyon.toml.minisig";
 /// Longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// Most entries of the root directory that are looked at: a damaged one can be endless.
@@ -28,9 +26,9 @@ const MOST_ENTRIES: usize = 4096;
 pub struct Volume {
     /// The device, e.g. `sdb1`.
     pub device: String,
-    /// `halcyon.toml`, or why there is none.
+    /// `halcyon.toml`, or another one that was asked for; or why there is none.
     pub document: Result<Vec<u8>, String>,
-    /// `halcyon.toml.minisig`, or why there is none.
+    /// What lies beside it with `.minisig` behind its name, or why there is none.
     pub signature: Result<Vec<u8>, String>,
 }
 
@@ -78,31 +76,87 @@ fn answers(path: &Path) -> bool {
     File::open(path).and_then(|mut device| device.read_exact(&mut [0; 512])).is_ok()
 }
 
-/// Reads one device; `None` when it is no volume of ours.
-pub fn read(device: &str, path: &Path) -> Option<Volume> {
-    let file = File::options().read(true).open(path).ok()?;
-    // A crafted filesystem must not be able to end the engine, whatever its reader asserts.
-    catch_unwind(AssertUnwindSafe(|| read_filesystem(device, ReadOnly(file)))).unwrap_or_else(|_| {
-        Some(Volume {
-            device: device.to_owned(),
-            document: Err("the filesystem is damaged beyond reading; format the volume again".into()),
-            signature: Err("not read".into()),
-        })
+/// What a look for documents found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shelf {
+    /// The device, e.g. `sdb1`.
+    pub device: String,
+    /// Names of the documents at its top level, or why they cannot be told.
+    pub documents: Result<Vec<String>, String>,
+}
+
+/// The labelled volumes that are plugged in, and the documents on them. Waits for disks.
+pub fn shelves() -> Vec<Shelf> {
+    each_device(|device, path| {
+        let documents = guarded(path, |disk| documents(&labelled(disk)?))?;
+        Some(Shelf { device: device.to_owned(), documents: documents.and_then(|found| found) })
     })
 }
 
-fn read_filesystem<T: ReadWriteSeek>(device: &str, disk: T) -> Option<Volume> {
+/// What the labelled volumes that are plugged in hold under another name than [`DOCUMENT`]. Waits for disks.
+pub fn named(document: &str) -> Vec<Volume> {
+    each_device(|device, path| read_as(device, path, document))
+}
+
+fn each_device<T>(look: impl Fn(&str, &Path) -> Option<T>) -> Vec<T> {
+    let devices = devices(Path::new("/sys/class/block"));
+    devices.iter().filter_map(|(name, _)| look(name, &Path::new("/dev").join(name))).collect()
+}
+
+/// Reads one device; `None` when it is no volume of ours.
+pub fn read(device: &str, path: &Path) -> Option<Volume> {
+    read_as(device, path, DOCUMENT)
+}
+
+fn read_as(device: &str, path: &Path, document: &str) -> Option<Volume> {
+    guarded(path, |disk| read_filesystem(device, disk, document))?.map_or_else(
+        |why| {
+            Some(Volume { device: device.to_owned(), document: Err(why), signature: Err("not read".into()) })
+        },
+        Some,
+    )
+}
+
+/// A crafted filesystem must not be able to end the engine, whatever its reader asserts.
+fn guarded<T>(path: &Path, read: impl FnOnce(ReadOnly) -> Option<T>) -> Option<Result<T, String>> {
+    let file = File::options().read(true).open(path).ok()?;
+    match catch_unwind(AssertUnwindSafe(|| read(ReadOnly(file)))) {
+        Ok(found) => found.map(Ok),
+        Err(_) => Some(Err("the filesystem is damaged beyond reading; format the volume again".into())),
+    }
+}
+
+/// The filesystem, if it has our label.
+fn labelled<T: ReadWriteSeek>(disk: T) -> Option<FileSystem<T>> {
     let filesystem = FileSystem::new(disk, FsOptions::new().update_accessed_date(false)).ok()?;
     let in_root = filesystem.read_volume_label_from_root_dir().ok().flatten();
     let in_boot_sector = filesystem.volume_label();
-    if in_root.as_deref().map(str::trim) != Some(LABEL) && in_boot_sector.trim() != LABEL {
-        return None;
-    }
+    let ours = in_root.as_deref().map(str::trim) == Some(LABEL) || in_boot_sector.trim() == LABEL;
+    ours.then_some(filesystem)
+}
+
+fn read_filesystem<T: ReadWriteSeek>(device: &str, disk: T, document: &str) -> Option<Volume> {
+    let filesystem = labelled(disk)?;
     Some(Volume {
         device: device.to_owned(),
-        document: file(&filesystem, DOCUMENT),
-        signature: file(&filesystem, SIGNATURE),
+        document: file(&filesystem, document),
+        signature: file(&filesystem, &format!("{document}.minisig")),
     })
+}
+
+/// Every file at the top level that is called like a document.
+fn documents<T: ReadWriteSeek>(filesystem: &FileSystem<T>) -> Option<Result<Vec<String>, String>> {
+    let mut names = Vec::new();
+    for entry in filesystem.root_dir().iter().take(MOST_ENTRIES) {
+        match entry {
+            Ok(entry) if entry.is_file() => names.push(entry.file_name()),
+            Ok(_) => {}
+            Err(error) => return Some(Err(format!("the directory cannot be read ({error})"))),
+        }
+    }
+    names.retain(|name| name.to_ascii_lowercase().ends_with(".toml"));
+    names.sort();
+    Some(Ok(names))
 }
 
 fn file<T: ReadWriteSeek>(filesystem: &FileSystem<T>, name: &str) -> Result<Vec<u8>, String> {
@@ -159,6 +213,8 @@ mod tests {
 
     use super::*;
 
+    const SIGNATURE: &str = "halcyon.toml.minisig";
+
     fn volume(label: [u8; 11], files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut disk = vec![0; 1 << 20];
         fatfs::format_volume(Cursor::new(&mut disk), fatfs::FormatVolumeOptions::new().volume_label(label))
@@ -174,21 +230,32 @@ mod tests {
     #[test]
     fn a_labelled_volume_gives_its_two_files() {
         let disk = volume(*b"HALCYON    ", &[(DOCUMENT, b"schema = 1"), (SIGNATURE, b"sig")]);
-        let read = read_filesystem("sdb1", Cursor::new(disk)).unwrap();
+        let read = read_filesystem("sdb1", Cursor::new(disk), DOCUMENT).unwrap();
         assert_eq!(read.document.unwrap(), b"schema = 1");
         assert_eq!(read.signature.unwrap(), b"sig");
     }
 
     #[test]
+    fn documents_of_any_name_are_listed_and_read() {
+        let files: [(&str, &[u8]); 4] =
+            [("next.toml", b"x"), ("next.toml.minisig", b"s"), ("Old.TOML", b"y"), ("notes.txt", b"z")];
+        let disk = volume(*b"HALCYON    ", &files);
+        let filesystem = labelled(Cursor::new(disk.clone())).unwrap();
+        assert_eq!(documents(&filesystem), Some(Ok(vec!["Old.TOML".into(), "next.toml".into()])));
+        let read = read_filesystem("sdb1", Cursor::new(disk), "next.toml").unwrap();
+        assert_eq!((read.document.unwrap(), read.signature.unwrap()), (b"x".to_vec(), b"s".to_vec()));
+    }
+
+    #[test]
     fn another_label_is_no_volume_of_ours() {
-        assert_eq!(read_filesystem("sdb1", Cursor::new(volume(*b"HOLIDAY    ", &[]))), None);
-        assert_eq!(read_filesystem("sdb1", Cursor::new(vec![0; 4096])), None);
+        assert_eq!(read_filesystem("sdb1", Cursor::new(volume(*b"HOLIDAY    ", &[])), DOCUMENT), None);
+        assert_eq!(read_filesystem("sdb1", Cursor::new(vec![0; 4096]), DOCUMENT), None);
     }
 
     #[test]
     fn a_missing_or_oversized_file_is_told() {
         let disk = volume(*b"HALCYON    ", &[]);
-        let read = read_filesystem("sdb1", Cursor::new(disk)).unwrap();
+        let read = read_filesystem("sdb1", Cursor::new(disk), DOCUMENT).unwrap();
         assert!(read.document.unwrap_err().contains("no halcyon.toml"));
 
         let mut big = vec![0; 4 << 20];
@@ -200,7 +267,7 @@ mod tests {
         let filesystem = FileSystem::new(Cursor::new(&mut big), FsOptions::new()).unwrap();
         filesystem.root_dir().create_file(DOCUMENT).unwrap().write_all(&vec![b'#'; 2 << 20]).unwrap();
         drop(filesystem);
-        let read = read_filesystem("sdb1", Cursor::new(big)).unwrap();
+        let read = read_filesystem("sdb1", Cursor::new(big), DOCUMENT).unwrap();
         assert!(read.document.unwrap_err().contains("the most is"));
     }
 
@@ -216,7 +283,7 @@ mod tests {
                 let at = (seed >> 33) as usize % 4096;
                 disk[at] ^= 1 << (seed % 8);
             }
-            let _ = catch_unwind(AssertUnwindSafe(|| read_filesystem("sdb1", Cursor::new(disk))));
+            let _ = catch_unwind(AssertUnwindSafe(|| read_filesystem("sdb1", Cursor::new(disk), DOCUMENT)));
         }
     }
 }

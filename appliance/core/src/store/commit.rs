@@ -76,6 +76,13 @@ pub struct Change {
     kept: Kept,
 }
 
+impl Change {
+    /// Of which generation.
+    pub fn generation(&self) -> u64 {
+        self.kept.record.generation
+    }
+}
+
 /// What is known of the partition: its keys, its slots, and what is in force.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -40,6 +40,19 @@ pub struct Keys {
     chain: Vec<Link>,
 }
 
+/// What may be told of a device's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// How many keys the device has had, this one included; at most [`MOST`].
+    pub number: usize,
+    /// The public half, in hexadecimal digits.
+    pub key: String,
+    /// The same as a person can compare it: eight groups of four digits, of its SHA-256.
+    pub fingerprint: String,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Link {
     public: VerifyingKey,
@@ -108,16 +121,16 @@ impl Keys {
         self.chain.len()
     }
 
-    /// The public half that signs now, as two lines of text: whose it is, and the key in hexadecimal digits.
-    pub fn public_text(&self) -> String {
-        format!("halcyon device {}\n{}\n", self.device(), hex(self.secret.verifying_key().as_bytes()))
-    }
-
-    /// The public half as a person can compare it: eight groups of four digits, of the SHA-256.
-    pub fn fingerprint(&self) -> String {
+    /// What may be told of the key that signs now.
+    pub fn public(&self) -> Public {
         let id = hex(&self.current());
         let groups: Vec<&str> = (0..8).map(|n| &id[n * 4..n * 4 + 4]).collect();
-        groups.join(" ")
+        Public {
+            device: self.device(),
+            number: self.count(),
+            key: hex(self.secret.verifying_key().as_bytes()),
+            fingerprint: groups.join(" "),
+        }
     }
 
     /// Signs with the current key.
@@ -264,6 +277,14 @@ mod tests {
         assert_eq!(old.verify(new.current(), b"a document", &signature), None);
         assert_eq!(read.count(), 2);
         assert!(!format!("{read:?}").contains(&hex(&[8; 32])));
+        let (told, before) = (read.public(), old.public());
+        assert_eq!((told.device, told.number), (before.device, 2));
+        assert_ne!((&told.key, &told.fingerprint), (&before.key, &before.fingerprint));
+        assert_eq!(
+            before.fingerprint.replace(' ', ""),
+            before.device.to_string(),
+            "its first key names a device"
+        );
     }
 
     #[test]

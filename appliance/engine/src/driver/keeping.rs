@@ -11,6 +11,7 @@ use halcyon_core::control::Response;
 use halcyon_core::moment::Moment;
 use halcyon_core::report;
 use halcyon_core::store::commit;
+use halcyon_core::store::keys::Public;
 use halcyon_core::store::record::{Origin, Term};
 use halcyon_core::store::slots::Kept;
 use halcyon_kernel::Kernel;
@@ -21,7 +22,7 @@ use super::Driver;
 use crate::binding::Undone;
 use crate::clock;
 use crate::provision::Document;
-use crate::store::{Contents, Event, Handle, Work};
+use crate::store::{Contents, Event, Failure, Handle, Work, Written};
 
 /// What is known of the store.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Keeping {
     place: String,
     /// Why it cannot be used.
     alarm: Option<String>,
+    /// The key that signs records.
+    key: Option<Public>,
     records: Vec<Kept>,
     /// Who gave the document in force that is not written yet.
     unsaved: Option<Origin>,
@@ -55,6 +58,7 @@ struct Asked {
 enum Then {
     Take(Box<Document>, Option<u32>),
     Confirm,
+    Rotate,
 }
 
 impl Keeping {
@@ -69,6 +73,7 @@ impl Keeping {
             handle,
             place,
             alarm: None,
+            key: None,
             records: Vec::new(),
             unsaved: None,
             saving: None,
@@ -126,18 +131,19 @@ impl<K: Kernel> Driver<K> {
     /// The boot order: what the store has comes before any volume. Where something is in force already, the higher
     /// revision stays, and is written if the store does not have it.
     fn opened(&mut self, contents: Contents) {
-        let Contents { device, id, records, chosen, passed_over, highest } = contents;
+        let Contents { device, key, records, chosen, passed_over, highest } = contents;
         for sentence in &passed_over {
             warn!("store: {sentence}");
         }
         if !passed_over.is_empty() {
             self.refused(passed_over);
         }
-        info!(device, id, records = records.len(), "the configuration is kept on this disk");
+        info!(device, id = %key.device, records = records.len(), "the configuration is kept on this disk");
         self.keeping.settled = true;
         self.keeping.alarm = None;
         self.keeping.saving = None;
-        self.keeping.place = format!("{device}, device {id}");
+        self.keeping.place = format!("{device}, device {}", key.device);
+        self.keeping.key = Some(key);
         let newest = records.first().map_or(0, |kept| kept.record.generation);
         self.keeping.records = records;
         self.binding.remember(highest, newest + 1);
@@ -174,30 +180,42 @@ impl<K: Kernel> Driver<K> {
         });
     }
 
-    fn done(&mut self, number: u64, outcome: Result<Box<Kept>, String>, records: Vec<Kept>) {
+    fn done(&mut self, number: u64, outcome: Result<Written, Failure>, records: Vec<Kept>) {
         if !records.is_empty() {
             self.keeping.records = records;
         }
-        let generation = outcome.map(|kept| kept.record.generation);
+        if let Ok(Written::Key(key)) = &outcome {
+            info!(
+                fingerprint = key.fingerprint,
+                number = key.number,
+                "a new key signs the records of this box"
+            );
+            self.keeping.key = Some(key.clone());
+        }
         if self.keeping.saving == Some(number) {
             self.keeping.saving = None;
-            match &generation {
-                Ok(generation) => {
+            match &outcome {
+                Ok(Written::Key(_)) => {}
+                Ok(Written::Generation(generation)) => {
                     info!(generation, "the document in force is saved");
                     self.binding.numbered(*generation);
                     self.keeping.unsaved = None;
                 }
-                Err(why) => {
+                Err(Failure::Refused(why) | Failure::Lost(why)) => {
                     error!("the document in force cannot be saved: {why}");
                     self.keeping.alarm = Some(why.clone());
                 }
             }
         }
         let Some(asked) = self.keeping.asked.take_if(|asked| asked.number == number) else { return };
-        if let Err(why) = &generation {
-            self.keeping.alarm.get_or_insert_with(|| why.clone());
-        }
-        let response = self.finish(asked.then, generation.ok(), asked.origin);
+        let response = match outcome {
+            Ok(written) => self.finish(asked.then, Some(written), asked.origin),
+            Err(Failure::Refused(why)) => Response::Refused(why),
+            Err(Failure::Lost(why)) => {
+                self.keeping.alarm.get_or_insert(why);
+                self.finish(asked.then, None, asked.origin)
+            }
+        };
         // A peer that has gone needs no answer.
         let _ = asked.answer.send(response);
     }

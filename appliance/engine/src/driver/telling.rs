@@ -98,6 +98,11 @@ impl<K: Kernel> Driver<K> {
                 return self.set_up(&document, confirm_within, (&who, &from), answer);
             }
             Request::Ports => Response::Ports(self.ports()),
+            Request::ConfigVolumes | Request::ConfigApplyVolume { .. } => {
+                Response::Refused("volumes are not read here".into())
+            }
+            Request::KeyShow => self.public_key(),
+            Request::KeyRotate => return self.rotate((&who, &from), answer),
             Request::ConfigConfirm => return self.confirm((&who, &from), answer),
             Request::ConfigRollback { generation } => {
                 return self.roll_back(generation, (&who, &from), answer);

@@ -6,17 +6,21 @@
 
 pub mod medium;
 pub mod partition;
+mod work;
+
+use work::carry_out;
+pub use work::{Failure, Work, Written};
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use halcyon_core::store::commit::{self, Document, Store};
-use halcyon_core::store::keys::Keys;
+use halcyon_core::store::commit::{self, Store};
+use halcyon_core::store::keys::{Keys, Public};
 use halcyon_core::store::layout;
 use halcyon_core::store::opening::{self, Opening};
-use halcyon_core::store::record::{Origin, Term};
+use halcyon_core::store::record::Origin;
 use halcyon_core::store::slots::{Kept, PassedOver, Slots};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -29,17 +33,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a partition that nobody asks for is looked at.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// What is to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// A document.
-    Commit(Document, Term),
-    /// The confirmation of the trial in force.
-    Confirm,
-    /// The document of an earlier generation, as the next one.
-    RollBack(u64),
-}
 
 #[derive(Debug)]
 enum Command {
@@ -57,8 +50,8 @@ enum Command {
 pub struct Contents {
     /// Where it is, e.g. `/dev/sda5`.
     pub device: String,
-    /// Whose it is: the device id.
-    pub id: String,
+    /// Whose it is, by which key.
+    pub key: Public,
     /// Every record, the newest first.
     pub records: Vec<Kept>,
     /// The newest document that counts and that this version takes, with its generation.
@@ -80,8 +73,8 @@ pub enum Event {
     Done {
         /// The order's number.
         number: u64,
-        /// The record, or why there is none.
-        outcome: Result<Box<Kept>, String>,
+        /// What was written, or why nothing was.
+        outcome: Result<Written, Failure>,
         /// Every record there is now, the newest first; what was there before if the disk was lost.
         records: Vec<Kept>,
     },
@@ -178,14 +171,22 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
                 }
                 Ok(Command::Order { number, work, origin }) => match &mut open {
                     Some((medium, store)) => {
-                        let (outcome, lost) = carry_out(medium, store, work, origin);
+                        let outcome = carry_out(medium, store, work, origin);
+                        let lost = match &outcome {
+                            Err(Failure::Lost(why)) => Some(why.clone()),
+                            _ => None,
+                        };
                         let records = records(store.slots());
                         self.tell(Event::Done { number, outcome, records });
                         lost
                     }
                     None => {
                         let why = told.clone().unwrap_or_else(|| "the disk is not there yet".to_owned());
-                        self.tell(Event::Done { number, outcome: Err(why), records: Vec::new() });
+                        self.tell(Event::Done {
+                            number,
+                            outcome: Err(Failure::Lost(why)),
+                            records: Vec::new(),
+                        });
                         None
                     }
                 },
@@ -239,7 +240,7 @@ fn choose(store: &mut Store, passed: &[PassedOver], device: String, trusted: &[S
     if let Some((_, generation)) = &chosen {
         store.adopt(*generation);
     }
-    Contents { device, id: store.keys().device().to_string(), records, chosen, passed_over, highest }
+    Contents { device, key: store.keys().public(), records, chosen, passed_over, highest }
 }
 
 fn read(
@@ -269,35 +270,6 @@ fn read(
     let slots = Slots::read(&medium.slots(), &keys);
     let (_, passed_over) = slots.at_start();
     Ok((Store::at_start(keys, slots), passed_over))
-}
-
-/// Writes what is ordered: the record, or why not, and why the disk is lost if it is.
-fn carry_out(
-    medium: &Medium,
-    store: &mut Store,
-    work: Work,
-    origin: Origin,
-) -> (Result<Box<Kept>, String>, Option<String>) {
-    let change = match work {
-        Work::Commit(document, term) => store.commit(document, term, origin),
-        Work::Confirm => store.confirm(&origin),
-        Work::RollBack(generation) => store.roll_back(generation, origin),
-    };
-    let change = match change {
-        Ok(change) => change,
-        Err(why) => return (Err(why.to_string()), None),
-    };
-    match medium.carry_out(&change.steps) {
-        Ok(()) => {
-            store.done(change);
-            let kept = store.in_force().cloned().map(Box::new);
-            (kept.ok_or_else(|| "nothing is in force".to_owned()), None)
-        }
-        Err(error) => {
-            store.failed(&change);
-            (Err(error.to_string()), Some(error.to_string()))
-        }
-    }
 }
 
 fn records(slots: &Slots) -> Vec<Kept> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use halcyon_core::store::commit::Document;
 use halcyon_core::store::record::Term;
 
 use super::*;
@@ -23,9 +24,10 @@ fn open(file: &File) -> Result<(Medium, Store, Vec<PassedOver>), String> {
 
 fn commit(medium: &Medium, store: &mut Store, text: &str, term: Term) -> u64 {
     let document = Document { bytes: text.into(), seal: b"seal".to_vec(), schema: 1 };
-    let (outcome, lost) = carry_out(medium, store, Work::Commit(document, term), Origin::default());
-    assert_eq!(lost, None);
-    outcome.unwrap().record.generation
+    match carry_out(medium, store, Work::Commit(document, term), Origin::default()) {
+        Ok(Written::Generation(generation)) => generation,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -41,8 +43,8 @@ fn the_next_start_finds_what_was_committed_and_an_unconfirmed_trial_does_not_cou
     assert_eq!(again.in_force().unwrap().record.document, b"one");
     assert!(passed[0].why.contains("on trial"), "{passed:?}");
 
-    let (outcome, _) = carry_out(&medium, &mut store, Work::Confirm, Origin::default());
-    assert!(outcome.unwrap().confirmed.is_some());
+    let confirmed = carry_out(&medium, &mut store, Work::Confirm, Origin::default());
+    assert_eq!(confirmed, Ok(Written::Generation(2)));
     assert_eq!(open(&file).unwrap().1.in_force().unwrap().record.document, b"two");
 }
 
@@ -77,6 +79,27 @@ fn a_damaged_key_is_mended_from_its_copy_and_never_written_over_when_both_are_da
     let before = medium.keys().unwrap();
     assert!(open(&file).err().unwrap().contains("damaged"));
     assert_eq!(medium.keys().unwrap(), before);
+}
+
+#[test]
+fn a_new_key_signs_and_what_the_old_one_signed_stays() {
+    let file = partition("rotate");
+    let (medium, mut store, _) = open(&file).unwrap();
+    let before = store.keys().public();
+    commit(&medium, &mut store, "one", Term::Permanent);
+    let Ok(Written::Key(key)) = carry_out(&medium, &mut store, Work::Rotate, Origin::default()) else {
+        panic!("there is room for many keys");
+    };
+    assert_eq!((key.device, key.number), (before.device, 2));
+    assert_ne!(key.fingerprint, before.fingerprint);
+    assert_eq!(open(&file).unwrap().1.in_force().unwrap().record.document, b"one");
+    commit(&medium, &mut store, "two", Term::Permanent);
+    // A damaged copy must not bring the old key back, which would cost what the new one signed.
+    file.write_all_at(b"x", layout::KEY_COPIES[1]).unwrap();
+    let (_, again, passed) = open(&file).unwrap();
+    assert_eq!(again.keys().public(), key);
+    assert_eq!(again.in_force().unwrap().record.document, b"two");
+    assert_eq!(passed, []);
 }
 
 #[test]
@@ -115,5 +138,5 @@ fn orders_without_a_disk_come_to_an_end() {
     drop(commands);
     Keeper { find: || Err("no disk".to_owned()), trusted: Vec::new(), events }.run(&orders);
     let Some(Event::Done { number: 1, outcome, .. }) = told.blocking_recv() else { panic!() };
-    assert!(outcome.unwrap_err().contains("not there yet"));
+    assert!(matches!(outcome, Err(Failure::Lost(why)) if why.contains("not there yet")));
 }

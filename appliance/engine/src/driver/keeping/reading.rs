@@ -5,6 +5,7 @@ use halcyon_core::config::redact::redacted;
 use halcyon_core::config::seal;
 use halcyon_core::control::Response;
 use halcyon_core::store::commit;
+use halcyon_core::store::keys::{MOST, Public};
 use halcyon_core::store::record::{Origin, Term};
 use halcyon_core::store::slots::Kept;
 use halcyon_kernel::Kernel;
@@ -67,6 +68,17 @@ impl<K: Kernel> Driver<K> {
             }
         }
         Response::Text(text)
+    }
+
+    /// The key that signs records, as text and as a person can compare it.
+    pub(in crate::driver) fn public_key(&self) -> Response {
+        match &self.keeping.key {
+            None => Response::Refused(format!("there is no device key: {}", self.keeping.why_not())),
+            Some(Public { device, number, key, fingerprint }) => Response::Text(format!(
+                "device       {device}\nkey          {number} of at most {MOST}\nfingerprint  {fingerprint}\n\
+                 public       ed25519 {key}\n"
+            )),
+        }
     }
 
     /// The record of a generation; without one, the newest that stayed and says something else than what is in force.

@@ -13,7 +13,7 @@ use crate::binding::Binding;
 use crate::clock;
 use crate::driver::Driver;
 use crate::provision::{self, Document, Verdict};
-use crate::store::Work;
+use crate::store::{Work, Written};
 use crate::volume::Volume;
 
 /// Shortest and longest time of a trial, in seconds.
@@ -137,8 +137,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Puts in force what was written as `generation`, or could not be.
-    pub(super) fn finish(&mut self, then: Then, generation: Option<u64>, origin: Origin) -> Response {
+    /// Makes a new device key.
+    pub(in crate::driver) fn rotate(&mut self, (who, from): (&str, &str), answer: oneshot::Sender<Response>) {
+        let origin = self.origin(who, from);
+        self.write(Work::Rotate, Then::Rotate, origin, answer);
+    }
+
+    /// Puts in force what was written, or could not be.
+    pub(super) fn finish(&mut self, then: Then, written: Option<Written>, origin: Origin) -> Response {
+        let generation = match &written {
+            Some(Written::Generation(generation)) => Some(*generation),
+            _ => None,
+        };
         let saved = match generation {
             Some(generation) => format!("saved as generation {generation}"),
             None => format!("NOT saved ({}), lost with the power", self.keeping.why_not()),
@@ -167,6 +177,13 @@ impl<K: Kernel> Driver<K> {
                 self.keeping.unsaved = unsaved;
                 Response::Done(format!("the document stays in force, {saved}"))
             }
+            Then::Rotate => match written {
+                Some(Written::Key(key)) => Response::Done(format!(
+                    "key {} of this box signs from now on, with the fingerprint {}; what earlier ones signed stays valid",
+                    key.number, key.fingerprint
+                )),
+                _ => Response::Refused(format!("no new key was made: {}", self.keeping.why_not())),
+            },
         }
     }
 }
