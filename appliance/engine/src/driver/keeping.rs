@@ -131,7 +131,7 @@ impl<K: Kernel> Driver<K> {
     /// The boot order: what the store has comes before any volume. Where something is in force already, the higher
     /// revision stays, and is written if the store does not have it.
     fn opened(&mut self, contents: Contents) {
-        let Contents { device, key, records, chosen, passed_over, highest } = contents;
+        let Contents { device, key, records, chosen, passed_over, highest, unwritable } = contents;
         for sentence in &passed_over {
             warn!("store: {sentence}");
         }
@@ -139,8 +139,11 @@ impl<K: Kernel> Driver<K> {
             self.refused(passed_over);
         }
         info!(device, id = %key.device, records = records.len(), "the configuration is kept on this disk");
+        if let Some(why) = &unwritable {
+            error!("the configuration cannot be kept: {why}; what lies there counts all the same");
+        }
         self.keeping.settled = true;
-        self.keeping.alarm = None;
+        self.keeping.alarm = unwritable;
         self.keeping.saving = None;
         self.keeping.place = format!("{device}, device {}", key.device);
         self.keeping.key = Some(key);

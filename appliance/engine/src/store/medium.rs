@@ -20,13 +20,17 @@ pub struct Medium {
 }
 
 impl Medium {
-    /// Opens a partition for direct reads and writes.
+    /// Opens a partition for direct reads and writes; for reads alone if the disk is not to be written to, and why then.
     ///
     /// # Errors
-    /// When it cannot be opened, or tells no size.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let direct = OFlag::O_DIRECT.bits();
-        Self::of(File::options().read(true).write(true).custom_flags(direct).open(path)?)
+    /// When it cannot be opened at all, or tells no size.
+    pub fn open(path: &Path) -> io::Result<(Self, Option<io::Error>)> {
+        let open =
+            |write| File::options().read(true).write(write).custom_flags(OFlag::O_DIRECT.bits()).open(path);
+        match open(true) {
+            Ok(device) => Ok((Self::of(device)?, None)),
+            Err(why) => Ok((Self::of(open(false)?)?, Some(why))),
+        }
     }
 
     /// Takes an opened file.

@@ -60,6 +60,8 @@ pub struct Contents {
     pub passed_over: Vec<String>,
     /// The highest revision that ever stayed here.
     pub highest: u64,
+    /// Why nothing can be written there.
+    pub unwritable: Option<String>,
 }
 
 /// What the store tells.
@@ -140,16 +142,24 @@ struct Keeper<F> {
     events: UnboundedSender<Event>,
 }
 
+/// A partition that was opened and read.
+struct Open {
+    medium: Medium,
+    store: Store,
+    /// Why nothing can be written.
+    unwritable: Option<String>,
+}
+
 impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
     fn run(&self, commands: &Receiver<Command>) {
         let began = Instant::now();
-        let mut open: Option<(Medium, Store)> = None;
+        let mut open: Option<Open> = None;
         let mut told: Option<String> = None;
         loop {
             if open.is_none() {
-                match (self.find)().and_then(|path| begin(&path, &self.trusted)) {
-                    Ok((medium, store, contents)) => {
-                        open = Some((medium, store));
+                match self.begin() {
+                    Ok((found, contents)) => {
+                        open = Some(found);
                         told = None;
                         self.tell(Event::Opened(Box::new(contents)));
                     }
@@ -162,34 +172,15 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
             }
             let lost = match commands.recv_timeout(if open.is_some() { LOOK } else { AGAIN }) {
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    open.as_ref().and_then(|(medium, _)| medium.keys().err()).map(|error| error.to_string())
-                }
+                Err(RecvTimeoutError::Timeout) => self.look(&mut open),
                 Ok(Command::Undo) => {
-                    open.iter_mut().for_each(|(_, store)| store.undo_trial());
+                    open.iter_mut().for_each(|open| open.store.undo_trial());
                     None
                 }
-                Ok(Command::Order { number, work, origin }) => match &mut open {
-                    Some((medium, store)) => {
-                        let outcome = carry_out(medium, store, work, origin);
-                        let lost = match &outcome {
-                            Err(Failure::Lost(why)) => Some(why.clone()),
-                            _ => None,
-                        };
-                        let records = records(store.slots());
-                        self.tell(Event::Done { number, outcome, records });
-                        lost
-                    }
-                    None => {
-                        let why = told.clone().unwrap_or_else(|| "the disk is not there yet".to_owned());
-                        self.tell(Event::Done {
-                            number,
-                            outcome: Err(Failure::Lost(why)),
-                            records: Vec::new(),
-                        });
-                        None
-                    }
-                },
+                Ok(Command::Order { number, work, origin }) => {
+                    let why = told.clone().unwrap_or_else(|| "the disk is not there yet".to_owned());
+                    self.order(&mut open, why, (number, work, origin))
+                }
             };
             if let Some(why) = lost {
                 open = None;
@@ -199,6 +190,53 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
         }
     }
 
+    fn begin(&self) -> Result<(Open, Contents), String> {
+        (self.find)().and_then(|path| begin(&path, &self.trusted))
+    }
+
+    /// Looks whether the disk is still there, or takes writes again. Why it is lost, if it is.
+    fn look(&self, open: &mut Option<Open>) -> Option<String> {
+        let found = open.as_mut()?;
+        if let Err(error) = found.medium.keys() {
+            return Some(error.to_string());
+        }
+        if found.unwritable.is_some()
+            && let Ok((again, contents)) = self.begin()
+            && contents.unwritable.is_none()
+        {
+            *found = again;
+            self.tell(Event::Opened(Box::new(contents)));
+        }
+        None
+    }
+
+    /// Carries an order out. Why the disk is lost, if it is now.
+    fn order(
+        &self,
+        open: &mut Option<Open>,
+        missing: String,
+        (number, work, origin): (u64, Work, Origin),
+    ) -> Option<String> {
+        let (outcome, records) = match open {
+            None => (Err(Failure::Lost(missing)), Vec::new()),
+            Some(Open { store, unwritable: Some(why), .. }) => {
+                (Err(Failure::Lost(why.clone())), records(store.slots()))
+            }
+            Some(Open { medium, store, unwritable: None }) => {
+                let outcome = carry_out(medium, store, work, origin);
+                (outcome, records(store.slots()))
+            }
+        };
+        let lost = match &outcome {
+            Err(Failure::Lost(why)) if open.as_ref().is_some_and(|open| open.unwritable.is_none()) => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        self.tell(Event::Done { number, outcome, records });
+        lost
+    }
+
     fn tell(&self, event: Event) {
         // A driver that has ended needs no news.
         let _ = self.events.send(event);
@@ -206,16 +244,20 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
 }
 
 /// Opens the partition, makes the device key if it never had one, reads all there is and chooses.
-fn begin(path: &Path, trusted: &[String]) -> Result<(Medium, Store, Contents), String> {
-    let medium =
+fn begin(path: &Path, trusted: &[String]) -> Result<(Open, Contents), String> {
+    let (medium, refused) =
         Medium::open(path).map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
-    let (mut store, passed) = read(&medium, seed).map_err(|why| format!("{}: {why}", path.display()))?;
-    let contents = choose(&mut store, &passed, path.display().to_string(), trusted);
-    Ok((medium, store, contents))
+    let (mut open, passed) = read(medium, seed).map_err(|why| format!("{}: {why}", path.display()))?;
+    if let Some(why) = refused.map(|error| error.to_string()).or_else(|| open.unwritable.take()) {
+        open.unwritable = Some(format!("{} takes no writes: {why}", path.display()));
+    }
+    let contents = choose(&mut open, &passed, path.display().to_string(), trusted);
+    Ok((open, contents))
 }
 
 /// The newest record that stays and whose document this version takes; signed by the device it is already.
-fn choose(store: &mut Store, passed: &[PassedOver], device: String, trusted: &[String]) -> Contents {
+fn choose(open: &mut Open, passed: &[PassedOver], device: String, trusted: &[String]) -> Contents {
+    let store = &mut open.store;
     let number = |passed: &PassedOver| match passed.generation {
         Some(generation) => format!("generation {generation}"),
         None => format!("slot {}", passed.slot),
@@ -240,22 +282,33 @@ fn choose(store: &mut Store, passed: &[PassedOver], device: String, trusted: &[S
     if let Some((_, generation)) = &chosen {
         store.adopt(*generation);
     }
-    Contents { device, key: store.keys().public(), records, chosen, passed_over, highest }
+    Contents {
+        device,
+        key: store.keys().public(),
+        records,
+        chosen,
+        passed_over,
+        highest,
+        unwritable: open.unwritable.clone(),
+    }
 }
 
+/// Reads everything. A disk that gives what is asked for and takes nothing is worth as much as any, until it is written to.
 fn read(
-    medium: &Medium,
+    medium: Medium,
     seed: impl Fn() -> Result<[u8; 32], String>,
-) -> Result<(Store, Vec<PassedOver>), String> {
+) -> Result<(Open, Vec<PassedOver>), String> {
     let said = |error: io::Error| error.to_string();
     if layout::count(medium.size()) < layout::FEWEST {
         return Err(format!("a partition of {} bytes is too small; write the image again", medium.size()));
     }
     let copies = medium.keys().map_err(said)?;
+    let mut unwritable = None;
     let used = medium.slots().iter().any(|slot| slot.header.iter().any(|byte| *byte != 0));
     let keys = match opening::open([&copies[0], &copies[1]], used, medium.size()) {
         Ok(Opening::Known { keys, mend }) => {
-            medium.carry_out(&mend).map_err(said)?;
+            let steps = if mend.is_empty() { opening::probe(&keys) } else { mend };
+            unwritable = medium.carry_out(&steps).err().map(said);
             *keys
         }
         Ok(Opening::New { wipe }) => {
@@ -269,7 +322,8 @@ fn read(
     };
     let slots = Slots::read(&medium.slots(), &keys);
     let (_, passed_over) = slots.at_start();
-    Ok((Store::at_start(keys, slots), passed_over))
+    let store = Store::at_start(keys, slots);
+    Ok((Open { medium, store, unwritable }, passed_over))
 }
 
 fn records(slots: &Slots) -> Vec<Kept> {

@@ -16,10 +16,13 @@ fn partition(name: &str) -> File {
     file
 }
 
+fn opened(file: &File) -> Result<(Open, Vec<PassedOver>), String> {
+    read(Medium::of(file.try_clone().unwrap()).unwrap(), || Ok([7; 32]))
+}
+
 fn open(file: &File) -> Result<(Medium, Store, Vec<PassedOver>), String> {
-    let medium = Medium::of(file.try_clone().unwrap()).unwrap();
-    let (store, passed) = read(&medium, || Ok([7; 32]))?;
-    Ok((medium, store, passed))
+    let (open, passed) = opened(file)?;
+    Ok((open.medium, open.store, passed))
 }
 
 fn commit(medium: &Medium, store: &mut Store, text: &str, term: Term) -> u64 {
@@ -115,9 +118,9 @@ fn a_reset_that_was_cut_off_is_carried_to_its_end() {
 #[test]
 fn a_document_without_a_trusted_signature_is_passed_over_though_the_device_signed_it() {
     let file = partition("unsealed");
-    let (medium, mut store, passed) = open(&file).unwrap();
-    commit(&medium, &mut store, "schema = 1", Term::Permanent);
-    let contents = choose(&mut store, &passed, "x".into(), &[]);
+    let (mut open, passed) = opened(&file).unwrap();
+    commit(&open.medium, &mut open.store, "schema = 1", Term::Permanent);
+    let contents = choose(&mut open, &passed, "x".into(), &[]);
     assert_eq!(contents.chosen, None);
     assert!(contents.passed_over[0].starts_with("generation 1 is passed over: "), "{contents:?}");
 }
@@ -128,6 +131,21 @@ fn a_disk_that_gives_back_other_bytes_is_no_success() {
     let (medium, ..) = open(&file).unwrap();
     let wrong = [halcyon_core::store::Step::Expect { at: 0, bytes: vec![1; 4096] }];
     assert!(medium.carry_out(&wrong).unwrap_err().to_string().contains("other bytes"));
+}
+
+#[test]
+fn a_disk_that_takes_no_writes_is_read_all_the_same() {
+    let path = std::env::temp_dir().join(format!("halcyon-store-{}-readonly", std::process::id()));
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    file.set_len(8 << 20).unwrap();
+    let refusing = || File::open(&path).and_then(Medium::of).unwrap();
+    assert!(read(refusing(), || Ok([7; 32])).is_err(), "a first key cannot be made");
+    let (medium, mut store, _) = open(&file).unwrap();
+    commit(&medium, &mut store, "one", Term::Permanent);
+    let (again, _) = read(refusing(), || Ok([7; 32])).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(again.store.in_force().unwrap().record.document, b"one");
+    assert!(again.unwritable.is_some());
 }
 
 #[test]
