@@ -4,8 +4,9 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Keys whose values are nobody's business: VRRP's password and hashes of people's.
-const SECRETS: &[&str] = &["authentication", "password"];
+/// What the names of keys have in them whose values are nobody's business: VRRP's password, hashes of people's, and
+/// whatever a later version, whose keys may stand in a document that is kept, is likely to call a secret.
+const SECRETS: &[&str] = &["authenti", "password", "passphrase", "secret", "token", "private"];
 /// What stands in a secret's place.
 pub const HIDDEN: &str = "\"(not shown)\"";
 
@@ -23,7 +24,8 @@ pub fn redacted(document: &[u8]) -> String {
 
 fn table(table: &DeTable<'_>, secrets: &mut Vec<std::ops::Range<usize>>) {
     for (key, entry) in table {
-        if SECRETS.contains(&key.get_ref().as_ref()) {
+        let name = key.get_ref().to_ascii_lowercase();
+        if SECRETS.iter().any(|secret| name.contains(secret)) {
             secrets.push(entry.span());
         } else {
             value(entry, secrets);

@@ -149,3 +149,6 @@ fn content(raw: &Raw, keys: &Keys) -> Content {
         Err(refusal) => Content::Refused(refusal),
     }
 }
+
+#[cfg(test)]
+mod tests;
