@@ -6,6 +6,7 @@
 #   make test      everything, with the QEMU acceptance tests
 #   make demo      two boxes and a client, a power cut, a summary    DEMO=naive  the storm, beside a naive set-up
 #   make bench-storm   co-located boxes through every state that is known to bounce packets, as one table
+#   make soak      hundreds of power cuts, a fourth of them right after "saved"; soak-power CUTS=1000  as many as you like
 #   make run       one factory-fresh box on this terminal
 
 CARGO ?= cargo
@@ -37,12 +38,16 @@ host-packages:
 
 include qemu-tests/images.mk
 
-.PHONY: check test demo bench-storm run
+.PHONY: check test soak soak-power demo bench-storm run
 check: host-packages
 	@CARGO="$(CARGO)" qemu-tests/everything fast
 
 test: host-packages test-image
 	@CARGO="$(CARGO)" HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test qemu-tests/everything
+
+CUTS ?= $(if $(filter soak,$@),200,1000)
+soak soak-power: host-packages test-image
+	HALCYON_CUTS=$(CUTS) HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin acceptance -- power::
 
 # DEMO=naive shows the storm that a naive set-up has, beside; its boxes are asked by the tests' agent.
 DEMO_IMAGE = $(if $(DEMO),test,demo)

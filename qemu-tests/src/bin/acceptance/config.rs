@@ -23,9 +23,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "config::damaged_record", machines: 1, tell: damaged_record },
 ];
 
-const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
+pub(crate) const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
 /// Where the next document is put on the box.
-const NEXT: &str = "/tmp/next.toml";
+pub(crate) const NEXT: &str = "/tmp/next.toml";
 /// GUID of the EFI system partition of every image as built; the boot loader hands it over so.
 const DISK: &str = "halcyon.disk=0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02";
 /// The port of the demo application when no kernel parameter names one.
@@ -54,16 +54,16 @@ pub(crate) fn started_from_disk(pair: &mut Pair) {
     }
 }
 
-fn remove_stick(pair: &mut Pair) {
+pub(crate) fn remove_stick(pair: &mut Pair) {
     pair.boxes[0].hardware.disks.truncate(1);
 }
 
-fn halctl(agent: &Agent, words: &[&str]) -> Result<String> {
+pub(crate) fn halctl(agent: &Agent, words: &[&str]) -> Result<String> {
     agent.run(&[&[HALCTL, "config"], words].concat(), "")
 }
 
 /// Waits until `config history` tells of something.
-fn wait_history(agent: &Agent, text: &str) -> Result<()> {
+pub(crate) fn wait_history(agent: &Agent, text: &str) -> Result<()> {
     let deadline = Instant::now() + ANSWERS_WITHIN;
     loop {
         let told = halctl(agent, &["history"]);
@@ -95,7 +95,7 @@ fn wait_passed_over(pair: &mut Pair, why: &str) -> Result<String> {
 }
 
 /// Puts the document of the next revision on the box.
-fn hand_over(pair: &mut Pair, agent: &Agent) -> Result<()> {
+pub(crate) fn hand_over(pair: &mut Pair, agent: &Agent) -> Result<()> {
     pair.wording.revision = 2;
     let document = pair.cluster.document(&pair.wording);
     let signature = pair.sign(&document)?;

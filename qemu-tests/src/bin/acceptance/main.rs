@@ -6,9 +6,11 @@
 mod boots;
 mod case;
 mod config;
+mod disk;
 mod faults;
 mod interop;
 mod links;
+mod power;
 mod recovery;
 mod serving;
 mod storm;
@@ -35,6 +37,8 @@ const CASES: &[&[Case]] = &[
     volumes::CASES,
     config::CASES,
     wizard::CASES,
+    disk::CASES,
+    power::CASES,
 ];
 
 fn main() -> ExitCode {
