@@ -7,7 +7,7 @@
 #   make demo      two boxes and a client, a power cut, a summary    DEMO=naive  the storm, beside a naive set-up
 #   make bench-storm   co-located boxes through every state that is known to bounce packets, as one table
 #   make soak      hundreds of power cuts, a fourth of them right after "saved"; soak-power CUTS=1000  as many as you like
-#   make run       one factory-fresh box on this terminal
+#   make run       one factory-fresh box with its wizard on this terminal
 
 CARGO ?= cargo
 OUT ?= build

@@ -25,6 +25,8 @@ pub(crate) struct Client {
     news: Receiver<Intent>,
     /// Can be read when there is news.
     pub(crate) bell: UnixStream,
+    /// The thread has ended, which it never should.
+    pub(crate) gone: bool,
 }
 
 impl Client {
@@ -39,7 +41,7 @@ impl Client {
         let (requests, orders) = channel();
         let (tell, news) = channel();
         thread::Builder::new().name("client".into()).spawn(move || run(&orders, &tell, &ringer))?;
-        Ok(Self { requests, news, bell })
+        Ok(Self { requests, news, bell, gone: false })
     }
 
     /// Asks for something; the answer is news.
@@ -50,7 +52,13 @@ impl Client {
 
     /// What was learned, if anything.
     pub(crate) fn news(&mut self) -> Vec<Intent> {
-        while matches!(self.bell.read(&mut [0; 64]), Ok(1..)) {}
+        loop {
+            match self.bell.read(&mut [0; 64]) {
+                Ok(0) => break self.gone = true,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
         self.news.try_iter().collect()
     }
 }
@@ -97,4 +105,23 @@ fn exchange(request: &Request, patience: Duration) -> std::io::Result<Response> 
     line.clear();
     BufReader::new(stream.take(LONGEST)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ended_is_noticed() {
+        let (bell, ringer) = UnixStream::pair().unwrap();
+        bell.set_nonblocking(true).unwrap();
+        let (requests, _) = channel();
+        let (tell, news) = channel();
+        let mut client = Client { requests, news, bell, gone: false };
+        tell.send(Intent::Seen(None)).unwrap();
+        (&ringer).write_all(&[0]).unwrap();
+        assert_eq!((client.news().len(), client.gone), (1, false));
+        drop(ringer);
+        assert_eq!((client.news().len(), client.gone), (0, true));
+    }
 }

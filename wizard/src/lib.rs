@@ -49,7 +49,7 @@ pub fn run() -> io::Result<()> {
     let root = view::root(Wizard::new(kept, here.clone()), Texts::english());
     let mut runner = CursiveRunner::new(root, Box::new(console.clone()));
     runner.refresh();
-    while !console.is_gone() {
+    while !console.is_gone() && !client.gone {
         console.wait(&client.bell, IDLE);
         // Who else types is known before a key counts.
         with(&mut runner, |screen| screen.hand(Intent::Held(keep::holder())));

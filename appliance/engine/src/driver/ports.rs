@@ -1,5 +1,5 @@
 //! The box's network ports, for whoever sets it up. A link that is switched off does not tell whether a cable is in, so a box
-//! without a document switches its ports on; nothing is sent or answered there.
+//! without a document switches its ports on. They have no address but the link-local one that the kernel makes.
 
 use std::fs;
 use std::path::Path;
