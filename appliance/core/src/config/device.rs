@@ -1,6 +1,8 @@
 //! What an interface of the document is made of: a port of the box, a bond of several, or a VLAN above one of these.
 //! Decides which MACs a member's frames can carry; how links are made is [`reconcile`](crate::reconcile)'s business.
 
+use std::fmt;
+
 use super::types::{LinkName, Mac, VlanId};
 use super::{Interface, Member};
 
@@ -78,6 +80,21 @@ impl BondMode {
 impl From<Port> for Device {
     fn from(port: Port) -> Self {
         Self::Port(port)
+    }
+}
+
+/// As an operator reads it in a plan.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(Port::Mac(mac)) => write!(f, "port {mac}"),
+            Self::Port(Port::Path(path)) => write!(f, "port at {path}"),
+            Self::Vlan(Vlan { parent, id }) => write!(f, "VLAN {id} on {parent}"),
+            Self::Bond(Bond { ports, mode }) => {
+                let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+                write!(f, "{} bond of {}", mode.word(), ports.join(" and "))
+            }
+        }
     }
 }
 

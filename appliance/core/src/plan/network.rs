@@ -1,7 +1,6 @@
 //! Links, addresses and routes of this box. Decides which addresses it holds; never how packets are balanced.
 
 use crate::config::types::Cidr;
-use crate::config::{Device, Vlan};
 
 use super::state::{Address, AddressRole, Link, Route};
 use super::{Perspective, Plan};
@@ -19,17 +18,7 @@ fn own(box_: &Perspective<'_>, plan: &mut Plan) {
         // A new VLAN takes its carrier's MTU, but does not follow it later.
         let mtu = interface.mtu.or_else(|| box_.me.carrier(name)?.mtu);
         plan.state.links.insert(name.clone(), Link { device: interface.device.clone(), mtu });
-        match &interface.device {
-            Device::Port(_) => {}
-            Device::Vlan(Vlan { parent, id }) => {
-                plan.because(format!("link {name}"), format!("VLAN {id} on {parent}"));
-            }
-            Device::Bond(bond) => {
-                let ports: Vec<String> = bond.ports.iter().map(ToString::to_string).collect();
-                let why = format!("{} bond of {}", bond.mode.word(), ports.join(" and "));
-                plan.because(format!("link {name}"), why);
-            }
-        }
+        plan.because(format!("link {name}"), interface.device.to_string());
         for &cidr in &interface.addresses {
             plan.state.addresses.insert(Address { link: Some(name.clone()), cidr, role: AddressRole::Own });
             plan.because(format!("address {cidr} on {name}"), format!("{}'s own", box_.me.name));
@@ -85,6 +74,26 @@ fn served(box_: &Perspective<'_>, plan: &mut Plan) {
         let address = Address { link: None, cidr, role: AddressRole::Served };
         if plan.state.addresses.insert(address) {
             plan.because(format!("address {cidr} on lo"), format!("real server of service {}", service.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{View, plan};
+    use crate::config::check::check;
+
+    #[test]
+    fn a_vlan_without_an_mtu_has_its_carriers() {
+        let document = include_str!("../../../../examples/vlan-on-bond.toml");
+        for (document, expected) in [(document.to_owned(), 1500), (document.replace("mtu = 1500", ""), 9000)]
+        {
+            let plan = plan(&check(&document).unwrap(), &"castor".parse().unwrap(), &View::default());
+            assert_eq!(plan.state.links[&"lan".parse().unwrap()].mtu, Some(expected));
+            let why = |item: &str| plan.reasons.iter().find(|r| r.item == item).map(|r| r.why.as_str());
+            assert_eq!(why("link lan"), Some("VLAN 20 on trunk"));
+            let bond = "active-backup bond of 52:54:00:00:00:0a and 52:54:00:00:00:1a";
+            assert_eq!(why("link trunk"), Some(bond));
         }
     }
 }

@@ -6,7 +6,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use halcyon_core::config::types::MemberName;
+use halcyon_core::config::types::{LinkName, MemberName};
 use halcyon_core::config::{Config, Forwarding};
 use halcyon_core::plan::state::{AddressRole, KernelState, SyncRole, Virtual, VirtualService};
 use halcyon_core::plan::{Plan, Reason, View, VrrpState};
@@ -16,6 +16,7 @@ use serde::Serialize;
 pub(super) struct Picture {
     member: String,
     vrrp: BTreeMap<String, VrrpState>,
+    links: Vec<Link>,
     addresses: Vec<Address>,
     routes: Vec<Route>,
     sysctls: Vec<Sysctl>,
@@ -24,6 +25,16 @@ pub(super) struct Picture {
     sync: Vec<Sync>,
     /// All of them, also why something is *not* there.
     reasons: Vec<Reason>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    name: String,
+    /// Bytes; absent: as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtu: Option<u32>,
+    /// What it is made of.
+    why: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +146,7 @@ impl Picture {
         Self {
             member: me.to_string(),
             vrrp: view.vrrp.iter().map(|(id, state)| (id.to_string(), *state)).collect(),
+            links: links(state, &reasons),
             addresses: addresses(state, &reasons),
             routes: routes(state, &reasons),
             sysctls: sysctls(state, &reasons),
@@ -144,6 +156,15 @@ impl Picture {
             reasons: plan.reasons.clone(),
         }
     }
+}
+
+fn links(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Link> {
+    let picture = |(name, link): (&LinkName, &halcyon_core::plan::state::Link)| Link {
+        why: reasons.why(&format!("link {name}")),
+        name: name.to_string(),
+        mtu: link.mtu,
+    };
+    state.links.iter().map(picture).collect()
 }
 
 fn addresses(state: &KernelState, reasons: &Reasons<'_>) -> Vec<Address> {

@@ -30,6 +30,7 @@ fn items(list: &serde_json::Value, key: &str) -> Vec<String> {
 #[test]
 fn a_backup_is_shown_with_a_reason_for_each_item() {
     let shown = picture(&[], &[]);
+    assert_eq!(items(&shown["links"], "name"), ["lan"]);
     assert_eq!(items(&shown["addresses"], "address"), ["192.168.0.239/32", "192.168.0.236/24"]);
     assert_eq!(items(&shown["routes"], "via"), ["192.168.0.1"]);
     assert!(items(&shown["sysctls"], "name").contains(&"net.ipv4.vs.sloppy_tcp".to_owned()));

@@ -12,6 +12,11 @@ impl fmt::Display for Picture {
         };
         let states: Vec<String> = self.vrrp.iter().map(|(id, state)| format!("{id} {state}")).collect();
         writeln!(f, "{} ({})", self.member, states.join(", "))?;
+        writeln!(f, "\nlinks")?;
+        for link in &self.links {
+            let mtu = link.mtu.map(|mtu| format!(", MTU {mtu}")).unwrap_or_default();
+            line(f, &format!("{}{mtu}", link.name), link.why.as_deref())?;
+        }
         writeln!(f, "\naddresses")?;
         for address in &self.addresses {
             let item = format!("{} on {} ({})", address.address, address.link, address.role);
