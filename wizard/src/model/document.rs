@@ -126,6 +126,7 @@ struct Member {
     priority: u8,
 }
 
+/// By name, so that the same answers given at either box make the same document.
 fn members(answers: &Answers) -> [Member; 2] {
     let (here, there) = match answer(answers, Field::Role) {
         "directors" => ("[\"director\"]", "[\"director\"]"),
@@ -133,7 +134,7 @@ fn members(answers: &Answers) -> [Member; 2] {
         _ => ("[\"director\", \"real-server\"]", "[\"director\", \"real-server\"]"),
     };
     let (mine, theirs) = if answer(answers, Field::Preferred) == "peer" { (99, 100) } else { (100, 99) };
-    [
+    let mut members = [
         Member { name: Field::Name, mac: Field::Port, address: Field::Address, roles: here, priority: mine },
         Member {
             name: Field::PeerName,
@@ -142,7 +143,9 @@ fn members(answers: &Answers) -> [Member; 2] {
             roles: there,
             priority: theirs,
         },
-    ]
+    ];
+    members.sort_by_key(|member| answer(answers, member.name).trim());
+    members
 }
 
 fn write(answers: &Answers, revision: u64) -> Draft {
@@ -218,9 +221,13 @@ fn service(draft: &mut Draft, answers: &Answers) {
             }
         }
         role => {
-            server(draft, "member", given(Field::Name), Field::Name, Some(Field::WeightHere));
-            if role == "both" {
-                server(draft, "member", given(Field::PeerName), Field::PeerName, Some(Field::WeightPeer));
+            for member in members(answers) {
+                let weight = match member.name {
+                    Field::Name => Field::WeightHere,
+                    _ if role == "both" => Field::WeightPeer,
+                    _ => continue,
+                };
+                server(draft, "member", given(member.name), member.name, Some(weight));
             }
         }
     }
@@ -277,6 +284,23 @@ pub(crate) mod tests {
     #[test]
     fn the_document_of_a_pair() {
         insta::assert_snapshot!(checked(&answered(), 3).text);
+    }
+
+    #[test]
+    fn the_same_answers_at_either_box_make_the_same_document() {
+        let here = answered();
+        let mut there = here.clone();
+        for (mine, theirs) in [
+            (Field::Name, Field::PeerName),
+            (Field::Port, Field::PeerMac),
+            (Field::Address, Field::PeerAddress),
+            (Field::WeightHere, Field::WeightPeer),
+        ] {
+            there.insert(mine, answer(&here, theirs).to_owned());
+            there.insert(theirs, answer(&here, mine).to_owned());
+        }
+        there.insert(Field::Preferred, "peer".into());
+        assert_eq!(checked(&here, 1), checked(&there, 1));
     }
 
     #[test]
