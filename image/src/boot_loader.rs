@@ -85,18 +85,6 @@ pub(crate) fn configuration() -> String {
     include_str!("../boot/grub.cfg").replace("@CMDLINE@", CMDLINE)
 }
 
-/// `grubenv` of a fresh disk: slot A is good, B is empty.
-///
-/// GRUB demands exactly 1024 bytes, a first line and padding by `#`. The variables fit the first sector, so the disk writes them
-/// whole or not at all.
-pub(crate) fn environment() -> Vec<u8> {
-    let text =
-        "# GRUB Environment Block\norder_a=1\ngood_a=1\ntries_a=0\norder_b=0\ngood_b=0\ntries_b=0\nstamp=0\n";
-    let mut block = text.as_bytes().to_vec();
-    block.resize(1024, b'#');
-    block
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,13 +109,7 @@ mod tests {
 
     #[test]
     fn the_environment_block_is_what_grub_reads() {
-        let block = environment();
-        assert_eq!(block.len(), 1024);
-        let variables = block
-            .iter()
-            .position(|byte| *byte == b'#')
-            .and_then(|_| block.windows(2).position(|pair| pair == b"\n#").map(|at| at + 1));
-        assert!(variables.unwrap() < SECTOR, "the variables must fit one sector");
+        let block = halcyon_core::disk::install::environment();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("grubenv");
         fs::write(&path, &block).unwrap();
@@ -158,6 +140,8 @@ mod tests {
             "set",
             "boot",
             "initrd",
+            "menuentry",
+            "terminal_input",
             "terminal_output",
             "}",
             "[",
@@ -166,7 +150,7 @@ mod tests {
             "load_env" | "save_env" => "loadenv".to_owned(),
             other => other.to_owned(),
         };
-        let own = ["load", "try_a", "try_b"];
+        let own = ["load", "start", "try_a", "try_b"];
         for line in
             configuration().lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
         {

@@ -55,6 +55,8 @@ pub(crate) fn image(options: &Options) -> Result<()> {
     let taken = closure::close(&catalogue, WANTED, UNWANTED)?;
     let firmware = firmware::collect(&packages, &catalogue, &taken)?;
     let devices = devices::resolve(PROMISED, &catalogue, &taken, &firmware)?;
+    let state = cache.join("state.ext4");
+    replace(&state, |path| disk::blank_state(path, time))?;
     let tree = rootfs::assemble(&Pieces {
         packages: &packages,
         modules: &modules,
@@ -63,6 +65,7 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         firmware: &firmware,
         programs: &programs,
         provision_pubkey: &provision_pubkey,
+        state: &state,
         overlays: &overlays,
     })?;
     let files = tree.file_digests()?;

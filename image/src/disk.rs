@@ -54,7 +54,7 @@ pub(crate) const LAYOUT: [Planned; 6] = [
     planned("boot-a", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b03"), Kind::Slot, 256),
     planned("boot-b", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b04"), Kind::Slot, 256),
     planned("config", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b05"), Kind::Config, 32),
-    // Grown to the disk at first boot; ext4 grows in place from this size a thousandfold.
+    // Made at first boot, as large as the disk allows.
     planned("state", uuid!("0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b06"), Kind::State, 64),
 ];
 
@@ -137,13 +137,12 @@ pub(crate) fn write(path: &Path, slot: Slot<'_>, work: &Path) -> Result<()> {
     }
     esp.write(&loaders.efi, "/EFI/BOOT/BOOTX64.EFI", work)?;
     esp.write(boot_loader::configuration().as_bytes(), "/grub/grub.cfg", work)?;
-    esp.write(&boot_loader::environment(), "/grub/grubenv", work)?;
+    esp.write(&halcyon_core::disk::install::environment(), "/grub/grubenv", work)?;
     let a = fat(3, "HC-BOOT-A", 64);
     a.format()?;
     a.copy(slot.vmlinuz, "/vmlinuz")?;
     a.copy(slot.initramfs, "/initramfs")?;
-    fat(4, "HC-BOOT-B", 64).format()?;
-    state(path, place(6), slot.time)
+    fat(4, "HC-BOOT-B", 64).format()
 }
 
 /// The protective MBR with the BIOS loader's first stage, and both partition tables.
@@ -178,18 +177,18 @@ fn kind_guid(kind: Kind) -> Type {
     }
 }
 
-/// An empty ext4 for logs and workload data.
-fn state(image: &Path, extent: Extent, time: u64) -> Result<()> {
-    let guid = LAYOUT[5].guid;
+/// An empty ext4 for logs and workload data, of the size that it has at least: the box writes it to STATE at the first start,
+/// and again whenever it finds STATE damaged.
+pub(crate) fn blank_state(to: &Path, time: u64) -> Result<()> {
+    let Planned { guid, mebibytes, .. } = LAYOUT[5];
     let mut command = tool("mke2fs");
     // mke2fs takes the current time and random ids unless told.
     command.env("E2FSPROGS_FAKE_TIME", time.to_string());
     command.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-L", "state", "-U", &guid.to_string()]);
-    command.args([
-        "-E",
-        &format!("offset={},hash_seed={guid},lazy_itable_init=0,lazy_journal_init=0", extent.offset),
-    ]);
-    command.arg(image).arg(format!("{}k", extent.size / 1024));
+    // Checksums on all metadata, so that damage is noticed; what it takes to grow a thousandfold in place.
+    command.args(["-O", "metadata_csum,64bit,resize_inode"]);
+    command.args(["-E", &format!("hash_seed={guid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0")]);
+    command.arg(to).arg(format!("{mebibytes}M"));
     output(&mut command).map(drop).context("the state volume cannot be made")
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Pieces<'a> {
     /// The directory with this workspace's programs.
     pub(crate) programs: &'a Path,
     pub(crate) provision_pubkey: &'a Path,
+    /// An empty STATE.
+    pub(crate) state: &'a Path,
     pub(crate) overlays: &'a [PathBuf],
 }
 
@@ -80,6 +82,7 @@ pub(crate) fn assemble(pieces: &Pieces<'_>) -> Result<Tree> {
     }
     tree.bytes("/usr/lib/halcyon/version", concat!(env!("CARGO_PKG_VERSION"), "\n"), 0o644)?;
     tree.file("/usr/lib/halcyon/keys/provision.pub", pieces.provision_pubkey, 0o644)?;
+    tree.file("/usr/lib/halcyon/state.ext4", pieces.state.to_owned(), 0o644)?;
     for program in DEBIAN_PROGRAMS {
         for (path, host) in libraries::closure(pieces.packages, program)? {
             tree.file(&path, host, 0o755)?;

@@ -80,6 +80,13 @@ pub enum Event {
         /// Frames dropped by the last word since the previous event.
         dropped: u64,
     },
+    /// Something was done to a disk beyond ordinary use.
+    Disk {
+        /// The kernel's name of the disk.
+        disk: String,
+        /// For people: how far an installation is, what became of STATE.
+        what: String,
+    },
     /// The box is going down.
     Shutdown {
         /// `reboot` or `poweroff`.

@@ -36,6 +36,7 @@ pub(crate) fn sentence(event: &Event) -> Option<String> {
         }
         Event::Unit { .. } => return None,
         Event::Guard { dropped } => format!("the storm guard stopped {dropped} packets on their way back"),
+        Event::Disk { disk, what } => format!("{disk}: {what}"),
         Event::Shutdown { action } => format!("going down: {action}"),
     })
 }

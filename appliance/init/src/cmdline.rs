@@ -1,4 +1,7 @@
-//! What the kernel's command line says to us: consoles, the report tty, module parameters. Decides nothing else.
+//! What the kernel's command line says to us: consoles, the report tty, a reset, module parameters. Decides nothing else.
+
+/// The word that asks for a factory reset.
+pub(crate) const RESET: &str = "halcyon.reset";
 
 /// The parts of `/proc/cmdline` that PID 1 and the module loader look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -7,6 +10,8 @@ pub(crate) struct CommandLine {
     pub(crate) consoles: Vec<String>,
     /// `halcyon.report=`.
     pub(crate) report: Option<String>,
+    /// `halcyon.reset`.
+    pub(crate) reset: bool,
     /// `MODULE.PARAMETER=VALUE`, as (module, `parameter=value`).
     pub(crate) parameters: Vec<(String, String)>,
 }
@@ -16,6 +21,7 @@ impl CommandLine {
     pub(crate) fn parse(text: &str) -> Self {
         let mut this = Self::default();
         for word in text.split_ascii_whitespace() {
+            this.reset |= word == RESET;
             let Some((key, value)) = word.split_once('=') else { continue };
             match key {
                 "console" => this.add_console(value),
@@ -62,6 +68,7 @@ mod tests {
         let parsed = CommandLine::parse(line);
         assert_eq!(parsed.consoles, ["tty1", "ttyS0"]);
         assert_eq!(parsed.report.as_deref(), Some("ttyS1"));
+        assert!(!parsed.reset && CommandLine::parse("quiet halcyon.reset").reset);
         assert_eq!(parsed.parameters, [("ip_vs".to_owned(), "conn_tab_bits=16".to_owned())]);
     }
 

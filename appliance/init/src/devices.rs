@@ -191,7 +191,7 @@ fn tell(problems: Vec<String>) {
 }
 
 /// `READY=1`, as `sd_notify(3)` describes it.
-fn ready() {
+pub(crate) fn ready() {
     if let Some(path) = std::env::var_os("NOTIFY_SOCKET")
         && let Ok(socket) = UnixDatagram::unbound()
     {

@@ -1,8 +1,9 @@
 //! Binds unix sockets to paths below `/run`, in place of whatever lies there.
+#![expect(unsafe_code, reason = "units get their sockets from PID 1 as numbers")]
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -45,6 +46,12 @@ pub(crate) fn for_unit(socket: &Socket) -> io::Result<OwnedFd> {
         SocketKind::Stream => stream(&socket.path, socket.mode)?.into(),
     };
     Ok(rustix::io::fcntl_dupfd_cloexec(&bound, FIRST + MOST)?)
+}
+
+/// In a unit: the socket that PID 1 gave it under this number, to be taken once.
+pub(crate) fn given(number: i32) -> OwnedFd {
+    // SAFETY: PID 1 gives a unit its sockets from `FIRST` on, and the caller is the only one to take this one.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 fn make_way(path: &str) -> io::Result<()> {

@@ -39,6 +39,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("vm/panic_on_oom", "0"),
 ];
 
+/// Holds the time that the clock was raised to at the start; missing: it needed no raising.
+const RAISED: &str = "/run/halcyon/clock-raised";
+
 /// Applies everything; the problems, one sentence each.
 pub(crate) fn prepare() -> Vec<String> {
     let mut problems = Vec::new();
@@ -103,10 +106,18 @@ fn raise_clock() -> Option<String> {
     }
     match clock_settime(ClockId::Realtime, Timespec { tv_sec: floor_seconds, tv_nsec: 0 }) {
         Ok(()) => {
+            // For whoever knows a later time once a disk is there; without it the image's stands.
+            let _ = fs::create_dir_all("/run/halcyon");
+            let _ = fs::write(RAISED, floor_seconds.to_string());
             Some(format!("the clock stood before the image's own time and was set to it ({floor_seconds})"))
         }
         Err(error) => Some(format!("the clock is wrong and cannot be set: {error}")),
     }
+}
+
+/// The image's time, if the clock had to be raised to it.
+pub(crate) fn raised_to() -> Option<Duration> {
+    Some(Duration::from_secs(fs::read_to_string(RAISED).ok()?.trim().parse().ok()?))
 }
 
 /// The latest time that certainly has passed: the image's, or the day its kernel was built.

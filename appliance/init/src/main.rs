@@ -4,11 +4,12 @@
 //! |---|---|
 //! | process 1 | [`early`]: mount the root image; then [`pid1`]: boot the rest, supervise units for ever |
 //! | `init devices` | [`devices`]: drivers for the hardware |
+//! | `init disks` | [`disks`]: STATE, installation, factory reset |
 //! | `init logd` | [`logd`]: the log |
 //! | `init -q -- NAME` | [`modprobe`]: the kernel wants a module |
 //! | `init poweroff` | the kernel wants to be switched off (`kernel.poweroff_cmd`) |
 //!
-//! No role uses threads but the very end of a shutdown, and none a runtime: what PID 1 depends on can be read here.
+//! No role uses a runtime, and threads only where a disk can make somebody wait: what PID 1 depends on can be read here.
 
 mod early;
 mod pid1;
@@ -17,6 +18,7 @@ mod announce;
 mod cgroup;
 mod cmdline;
 mod devices;
+mod disks;
 mod inbox;
 mod ioctl;
 mod listen;
@@ -51,11 +53,12 @@ fn main() -> ExitCode {
     match (called, arguments.get(1).map(String::as_str)) {
         ("logd", _) | (_, Some("logd")) => logd::run(),
         (_, Some("devices")) => devices::run(),
+        (_, Some("disks")) => disks::run(),
         (_, Some("-q")) => modprobe::run(&arguments[2..]),
         (_, Some("poweroff")) => ask_for_poweroff(),
         _ => {
             eprintln!(
-                "this program is started by the kernel and by itself: as process 1, logd, devices or -q -- MODULE"
+                "this program is started by the kernel and by itself: as process 1, logd, devices, disks or -q -- MODULE"
             );
             ExitCode::FAILURE
         }

@@ -1,17 +1,17 @@
-//! The unit `logd`: takes in every program's log entries and keeps the newest in memory.
+//! The unit `logd`: takes in every program's log entries, keeps the newest in memory and the older ones on STATE.
 //!
 //! Descriptor 3 is the journal's socket, 4 the one for readers; PID 1 bound both and keeps them, so that nothing is refused
 //! while this program is started again. Whoever logs waits while the socket's queue is full, so the first duty here is to
 //! drain: all that is there, before anything else, and nothing else may ever wait.
-#![expect(unsafe_code, reason = "descriptors 3 and 4 come from PID 1 as numbers")]
 
+mod kept;
 mod line;
 mod readers;
 mod ring;
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::ExitCode;
@@ -22,8 +22,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, SealFlags};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cgroup;
 use crate::inbox::{Inbox, Letter};
+use crate::{cgroup, listen};
+use kept::Kept;
 use line::Sender;
 use readers::Readers;
 use ring::Ring;
@@ -42,11 +43,8 @@ const A_TURN: usize = 2000;
 
 /// Runs until killed.
 pub(crate) fn run() -> ExitCode {
-    // SAFETY: PID 1 gives this unit its first socket as descriptor 3, and nothing here has used it.
-    let journal = unsafe { OwnedFd::from_raw_fd(3) };
-    // SAFETY: likewise the second socket as descriptor 4.
-    let readers = unsafe { OwnedFd::from_raw_fd(4) };
-    let (journal, listener) = (UnixDatagram::from(journal), UnixListener::from(readers));
+    let [journal, listener] = [listen::FIRST, listen::FIRST + 1].map(listen::given);
+    let (journal, listener) = (UnixDatagram::from(journal), UnixListener::from(listener));
     let (inbox, readers) = match (Inbox::new(journal, DATAGRAM), Readers::new(listener)) {
         (Ok(inbox), Ok(readers)) => (inbox, readers),
         (Err(error), _) | (_, Err(error)) => {
@@ -56,14 +54,29 @@ pub(crate) fn run() -> ExitCode {
     };
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open flags are an int");
     let kernel = OpenOptions::new().read(true).custom_flags(nonblocking).open("/dev/kmsg").ok();
-    Logd { ring: Ring::new(KEPT), inbox, readers, kernel }.run()
+    Logd { lines: Lines { ring: Ring::new(KEPT), kept: Kept::start() }, inbox, readers, kernel }.run()
 }
 
 struct Logd {
-    ring: Ring,
+    lines: Lines,
     inbox: Inbox,
     readers: Readers,
     kernel: Option<File>,
+}
+
+/// Where lines go.
+struct Lines {
+    ring: Ring,
+    kept: Option<Kept>,
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        if let Some(kept) = &self.kept {
+            kept.push(&line);
+        }
+        self.ring.push(line);
+    }
 }
 
 impl Logd {
@@ -71,7 +84,7 @@ impl Logd {
         loop {
             self.drain();
             self.drain_kernel();
-            self.readers.serve(&self.ring);
+            self.readers.serve(&self.lines.ring);
             let mut fds = vec![PollFd::from_borrowed_fd(self.inbox.as_fd(), PollFlags::IN)];
             fds.extend(self.kernel.iter().map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)));
             fds.extend(self.readers.descriptors().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
@@ -86,7 +99,7 @@ impl Logd {
             let time = now();
             if let Some(entry) = entry_of(&letter) {
                 let sender = sender_of(&letter, &entry);
-                self.ring.push(line::of_entry(&entry, &sender, time));
+                self.lines.push(line::of_entry(&entry, &sender, time));
             }
         }
     }
@@ -99,7 +112,7 @@ impl Logd {
                 Ok(length) => {
                     let record = String::from_utf8_lossy(&buffer[..length]);
                     if let Some(line) = line::of_kernel(&record, boot()) {
-                        self.ring.push(line);
+                        self.lines.push(line);
                     }
                 }
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {} // overrun

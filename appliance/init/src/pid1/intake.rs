@@ -24,6 +24,9 @@ use crate::{cgroup, machine, tty};
 /// Units whose users may ask PID 1 for things, beside root.
 const TRUSTED: &[&str] = &["engine", "console"];
 
+/// The unit that carries out a factory reset, and is ready after that.
+const RESETTER: &str = "disks";
+
 impl Init {
     pub(super) fn take_in(&mut self, source: &Source, now: Moment) {
         match source {
@@ -78,6 +81,9 @@ impl Init {
             let main = pid.and_then(|pid| self.supervisor.unit_of(pid)).map(|unit| unit.name.clone());
             let Some(unit) = main.or_else(|| cgroup::unit_of(pid?)) else { continue };
             if statements.ready {
+                if unit == RESETTER && std::mem::take(&mut self.resetting) {
+                    self.look_again(now);
+                }
                 self.supervisor.handle(Event::Ready { unit: unit.clone() }, now);
             }
             if statements.beat {
@@ -152,7 +158,9 @@ impl Init {
         let name = event.get("DEVNAME").unwrap_or_default();
         match event.get("SUBSYSTEM") {
             // A partition for the configuration: the engine is the one user that may read and write it.
-            Some("block") if event.get("PARTNAME") == Some("config") => self.hand_over_partition(name),
+            Some("block") if event.get("PARTNAME") == Some("config") && !self.resetting => {
+                self.hand_over_partition(name)
+            }
             Some("watchdog") => self.open_watchdog(now),
             Some("input") => {
                 let name = name.strip_prefix("input/").unwrap_or(name);

@@ -57,6 +57,8 @@ struct Init {
     reports: Option<Inbox>,
     requests: Option<Requests>,
     uevents: Option<Uevents>,
+    /// CONFIG is nobody's until the unit that wipes it is ready.
+    resetting: bool,
     action: Action,
 }
 
@@ -96,8 +98,10 @@ pub(crate) fn run(started: Duration) -> ! {
         reports: keep(Inbox::bind(report::SOCKET, 0o666, 64 * 1024), "report socket", &mut problems),
         requests: keep(Requests::bind(), "request socket", &mut problems),
         uevents: keep(Uevents::subscribe(), "news of devices", &mut problems),
+        resetting: false,
         action: Action::Reboot,
     };
+    init.resetting = init.cmdline.reset;
     init.add_units(&mut problems);
     for problem in problems {
         init.reporter.problem(&problem);
