@@ -14,7 +14,7 @@ use halcyon_core::supervise::control::Request;
 
 use crate::paste::{Paste, Pasted};
 use crate::terminal::{Keys, clean};
-use crate::{config, engine, failover, ipvs, key, logs, power, status};
+use crate::{config, engine, failover, install, ipvs, key, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
@@ -41,6 +41,8 @@ config confirm, config rollback [GENERATION]
                  keep it after a trial, go back
 key show         the public key of this box's records, and its fingerprint
 key rotate       make a new one
+install [DISK]   list the disks; copy the running system onto one
+factory-reset    forget keys, configurations and logs, and start as new
 reboot           start the box again
 poweroff         switch the box off
 dashboard        what this box does, or its set-up
@@ -63,7 +65,7 @@ pub(crate) fn run() -> Result<()> {
     };
     let keys = Keys::take();
     let mut out = io::stdout();
-    let mut console = Console { line: Line::default(), pasting: None, headline: None, power };
+    let mut console = Console { line: Line::default(), pasting: None, question: None, headline: None, power };
     let echo = keys.are_a_terminal();
     let mut buffer = [0; 256];
     // What cannot be written is lost: a console whose reader is gone has nobody to tell.
@@ -81,6 +83,8 @@ struct Console {
     line: Line,
     /// A document that is being pasted, and how long its trial is to be.
     pasting: Option<(Paste, Option<String>)>,
+    /// The next line answers this.
+    question: Option<install::Question>,
     /// What was said last about the box; `None`: nothing yet.
     headline: Option<String>,
     power: Power,
@@ -89,7 +93,7 @@ struct Console {
 impl Console {
     /// Says who the box is, when that changed and nobody is typing.
     fn glance(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if !self.line.is_empty() || self.pasting.is_some() {
+        if !self.line.is_empty() || self.pasting.is_some() || self.question.is_some() {
             return Ok(());
         }
         let headline = engine::glance()
@@ -110,7 +114,10 @@ impl Console {
             match self.line.take(*key) {
                 Taken::Echo(text) if echo => out.write_all(text)?,
                 Taken::Echo(_) => {}
-                Taken::Cleared => write!(out, "^C\n{PROMPT}")?,
+                Taken::Cleared => {
+                    self.question = None;
+                    write!(out, "^C\n{PROMPT}")?;
+                }
                 Taken::Line(words) => {
                     if echo {
                         writeln!(out)?;
@@ -146,6 +153,19 @@ impl Console {
 
     /// Runs one line, and prompts for the next.
     fn run(&mut self, line: &str, out: &mut dyn Write) -> io::Result<()> {
+        let question = match self.question.take() {
+            Some(asked) => return tell(asked.answered(line, out), out),
+            None => questions(line),
+        };
+        match question {
+            Some(Ok(question)) => {
+                write!(out, "{} ", question.text)?;
+                self.question = Some(question);
+                return Ok(());
+            }
+            Some(Err(error)) => return tell(Err(error), out),
+            None => {}
+        }
         if self.power == Power::Full
             && let Some(trial) = pastes(line)
         {
@@ -155,10 +175,25 @@ impl Console {
                 "paste the document, then its signature, then a line with a dot; nothing of it is shown; Ctrl-C gives up"
             );
         }
-        if let Err(error) = verb(line, self.power, out) {
-            writeln!(out, "{}", clean(&format!("{error:#}")))?;
-        }
-        write!(out, "{PROMPT}")
+        tell(verb(line, self.power, out), out)
+    }
+}
+
+/// Says what went wrong, if anything, and prompts.
+fn tell(done: Result<()>, out: &mut dyn Write) -> io::Result<()> {
+    if let Err(error) = done {
+        writeln!(out, "{}", clean(&format!("{error:#}")))?;
+    }
+    write!(out, "{PROMPT}")
+}
+
+/// What a line asks for that is only done after a further word. Whether this console may is the unit's to decide that does
+/// it: on a box that nobody has configured, every console may.
+fn questions(line: &str) -> Option<Result<install::Question>> {
+    match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["install", disk] => Some(install::may_install(disk)),
+        ["factory-reset"] => Some(Ok(install::may_reset())),
+        _ => None,
     }
 }
 
@@ -208,11 +243,12 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
         ["key", "rotate"] => key::run(key::Verb::Rotate, out),
         ["failover"] => failover::run(None, out),
         ["failover", "release"] => failover::run(Some(Instead::Release), out),
+        ["install"] => install::list(out),
         ["reboot"] => power::run(&Request::Reboot, out),
         ["poweroff"] => power::run(&Request::Poweroff, out),
         [
             known @ ("help" | "dashboard" | "status" | "ipvs" | "failover" | "reboot" | "poweroff" | "logs"
-            | "key"),
+            | "key" | "install" | "factory-reset"),
             ..,
         ] => {
             bail!("{known} does not take that; \"help\" lists the verbs")
@@ -232,7 +268,8 @@ mod tests {
     use super::*;
 
     fn typed(power: Power, keys: &[u8]) -> String {
-        let mut console = Console { line: Line::default(), pasting: None, headline: None, power };
+        let mut console =
+            Console { line: Line::default(), pasting: None, question: None, headline: None, power };
         let mut out = Vec::new();
         console.take(keys, true, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -274,6 +311,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_takes_another_word_and_any_other_line_is_no() {
+        let shown = typed(Power::View, b"factory-reset\nstatus\nhelp\n");
+        assert!(shown.contains("Type forget to start as new: status\n"), "{shown}");
+        assert!(shown.contains("that was not \"forget\"; nothing was done\nhalctl> help"), "{shown}");
+        let shown = typed(Power::View, b"factory-reset\n\x03help\n");
+        assert!(shown.contains("^C\nhalctl> help\n") && !shown.contains("nothing was done"), "{shown}");
+    }
+
+    #[test]
     fn a_verb_with_words_too_many_is_told_so() {
         assert!(typed(Power::Full, b"reboot now\n").contains("reboot does not take that"));
         assert!(typed(Power::Full, b"failover castor\n").contains("failover does not take that"));
@@ -286,8 +332,13 @@ mod tests {
     fn after_any_noise_the_console_answers() {
         let mut seed = 0x0417_u64;
         for _ in 0..300 {
-            let mut console =
-                Console { line: Line::default(), pasting: None, headline: None, power: Power::View };
+            let mut console = Console {
+                line: Line::default(),
+                pasting: None,
+                question: None,
+                headline: None,
+                power: Power::View,
+            };
             let mut noise = Vec::new();
             for _ in 0..seed % 2000 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -5,6 +5,7 @@ mod config;
 mod console;
 mod engine;
 mod failover;
+mod install;
 mod ipvs;
 mod key;
 mod keygen;
@@ -82,6 +83,20 @@ enum Verb {
         #[command(subcommand)]
         instead: Option<failover::Instead>,
     },
+    /// Copy the running system onto a disk; without one, list the disks (on the box)
+    Install {
+        /// The disk's name, such as sda
+        disk: Option<String>,
+        /// Do not ask whether what is on it may be lost
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget keys, configurations and logs, and start as new (on the box)
+    FactoryReset {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Offer the verbs on a terminal (on the box)
     Console,
     /// Set the box up, or show what it does, on a terminal (on the box)
@@ -101,6 +116,9 @@ fn main() -> ExitCode {
         Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Config { verb } => config::run(verb, &mut out),
         Verb::Key { verb } => key::run(verb, &mut out),
+        Verb::Install { disk: None, .. } => install::list(&mut out),
+        Verb::Install { disk: Some(disk), yes } => install::run(&disk, yes, &mut out),
+        Verb::FactoryReset { yes } => install::reset(yes, &mut out),
         Verb::Console => console::run(),
         Verb::Wizard => halcyon_wizard::run().context("the wizard ends"),
     };
