@@ -201,6 +201,11 @@ impl Pair {
         machine.wait_off(within)
     }
 
+    /// Waits until the box has switched itself off.
+    pub fn wait_off(&mut self, which: usize, within: Duration) -> Result<()> {
+        self.boxes[which].machine.take().context("the box is off already")?.wait_off(within)
+    }
+
     /// Pulls the box's cable, or puts it back: the switch's port and the link that the card shows.
     pub fn set_cable(&mut self, which: usize, plugged: bool) -> Result<()> {
         let port = self.boxes[which].port;

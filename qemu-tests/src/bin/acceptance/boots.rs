@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use halcyon_qemu_tests::client::load::Tally;
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
-use halcyon_qemu_tests::vm::hardware::{Access, Bus, CardModel, Disk, Start};
+use halcyon_qemu_tests::vm::hardware::{Access, Bus, CardModel, Disk, Hardware, Start};
 use halcyon_qemu_tests::wording::Wording;
 
 use crate::case::{Case, Story, ensure};
@@ -40,8 +40,10 @@ pub(crate) const CASES: &[Case] = &[
 
 /// What starts the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Firmware {
+pub(crate) enum Firmware {
+    /// SeaBIOS.
     Bios,
+    /// OVMF.
     Uefi,
 }
 
@@ -105,10 +107,7 @@ fn disk(story: &mut Story, firmware: Firmware, bus: Bus, twins: &[Bus]) -> Resul
         hardware.disks.push(attach(bus));
         hardware.disks.extend(twins.iter().map(|bus| attach(*bus)));
         hardware.disks.push(stick);
-        (hardware.start, hardware.memory) = match firmware {
-            Firmware::Bios => (Start::Bios, 256),
-            Firmware::Uefi => (uefi(story)?, 512),
-        };
+        start_by(firmware, hardware, story)?;
         story.step("starts from its disk and serves", |story| {
             pair.power_on(0)?;
             let port = pair.boxes[0].port;
@@ -117,6 +116,15 @@ fn disk(story: &mut Story, firmware: Firmware, bus: Bus, twins: &[Bus]) -> Resul
             ensure(advertises, || "it serves without advertising".into())
         })
     })
+}
+
+/// Has the machine start from its first disk, with the memory that takes.
+pub(crate) fn start_by(firmware: Firmware, hardware: &mut Hardware, story: &Story) -> Result<()> {
+    (hardware.start, hardware.memory) = match firmware {
+        Firmware::Bios => (Start::Bios, 256),
+        Firmware::Uefi => (uefi(story)?, 512),
+    };
+    Ok(())
 }
 
 /// OVMF's code, and a copy of its variables for this machine.

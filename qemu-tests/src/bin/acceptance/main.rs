@@ -7,6 +7,7 @@ mod boots;
 mod case;
 mod config;
 mod disk;
+mod disks;
 mod faults;
 mod interop;
 mod links;
@@ -39,6 +40,7 @@ const CASES: &[&[Case]] = &[
     wizard::CASES,
     disk::CASES,
     power::CASES,
+    disks::CASES,
 ];
 
 fn main() -> ExitCode {
