@@ -42,6 +42,8 @@ fn v2() -> Wording {
     }
 }
 
+const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
+
 /// The example of the cluster document, with persistence: a source stays with its server.
 fn as_documented(story: &mut Story) -> Result<()> {
     let wording = Wording { persistence: Some(Duration::from_secs(50)), ..Wording::default() };
@@ -70,6 +72,21 @@ fn as_documented(story: &mut Story) -> Result<()> {
                 servers.entry(outcome.source).or_default().extend(outcome.result.ok());
             }
             ensure(servers.values().all(|names| names.len() == 1), || format!("{servers:?}"))
+        })?;
+        story.step("handed over, it stays with the other box until the hold is let go", |_| {
+            let agent = pair.agent(0);
+            let mark = pair.boxes[1].machine()?.report.mark();
+            agent.run(&[HALCTL, "failover"], "")?;
+            pair.wait_vrrp(1, mark, "master", BOOTS_WITHIN)?;
+            let mark = pair.boxes[0].machine()?.report.mark();
+            // Longer than the box waits for a master of higher priority.
+            let interval = 2 * pair.cluster.master_down_interval(0, &pair.wording);
+            let nothing = pair.boxes[0].machine()?.report.expect_after(mark, "a change", interval, |event| {
+                event.kind() == "vrrp" && event.event["state"] == "master"
+            });
+            ensure(nothing.is_err(), || format!("it came back by itself: {nothing:?}"))?;
+            agent.run(&[HALCTL, "failover", "release"], "")?;
+            pair.wait_vrrp(0, mark, "master", BOOTS_WITHIN).map(drop)
         })
     })
 }
