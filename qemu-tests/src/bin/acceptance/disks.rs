@@ -1,4 +1,4 @@
-//! The box's own disk and others: STATE, installation from a stick, and what a power cut leaves of each.
+//! The box's own disk and others: STATE, installation from a stick, factory reset, and what a power cut leaves of each.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
         tell: |story| installed(story, Bus::Ahci, "sda", Firmware::Bios),
     },
     Case { name: "disks::install_cut_off", machines: 1, tell: cut_off },
+    Case { name: "disks::factory_reset", machines: 1, tell: factory_reset },
 ];
 
 const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
@@ -44,6 +45,8 @@ const DISK: &str = "halcyon.disk=0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02";
 const PLAIN_PORT: u16 = 8898;
 /// STATE on the disk image begins behind everything else, bytes.
 const STATE: u64 = 578 << 20;
+/// The first copy of the device key, bytes.
+const KEY: u64 = 546 << 20;
 /// The GUID of the EFI system partition in its entry of the table, bytes.
 const SYSTEM_GUID: u64 = 1024 + 128 + 16;
 /// Room for the image and a STATE that has to grow; a hole until it is written.
@@ -235,4 +238,51 @@ fn cut_off(story: &mut Story) -> Result<()> {
             ensure(boots_from(&target)?, || "there is nothing to start from".into())
         })
     })
+}
+
+fn factory_reset(story: &mut Story) -> Result<()> {
+    story.with_pair(Wording::default(), |story, pair| {
+        let file = image_on(story, pair, std::fs::metadata(&pair.image.disk)?.len())?;
+        pair.boxes[0].hardware.disks.insert(0, writable(&file, Bus::Virtio));
+        add_parameters(pair, DISK);
+        let agent = pair.agent(0);
+        story.step("a configured box forgets everything and starts as new", |story| {
+            pair.power_on(0)?;
+            pair.wait_ready(0)?;
+            wait_shell(&agent, "cat /state/log/current", "logd")?;
+            agent.shell("echo kept >/state/mark; sync", "")?;
+            let old = key(&file)?;
+            // Without the stick, whose document would be taken again.
+            pair.cut_power(0);
+            pair.boxes[0].hardware.disks.truncate(1);
+            pair.power_on(0)?;
+            pair.wait_ready(0)?;
+            wait_shell(&agent, "cat /state/mark", "kept")?;
+            let mark = pair.boxes[0].machine()?.report.mark();
+            // The answer may be lost: the box goes down.
+            let told = agent.run(&[HALCTL, "factory-reset", "--yes"], "");
+            story.note(told.unwrap_or_else(|error| error.to_string()).trim().to_owned());
+            let unconfigured =
+                |event: &Reported| event.kind() == "ready" && event.event["unconfigured"] == true;
+            pair.boxes[0].machine()?.report.expect_after(mark, "unconfigured", BOOTS_WITHIN, unconfigured)?;
+            let anew = |event: &Reported| event.text("what").contains("STATE is made anew");
+            pair.boxes[0].machine()?.report.expect_after(mark, "STATE made anew", BOOTS_WITHIN, anew)?;
+            let deadline = Instant::now() + ANSWERS_WITHIN;
+            loop {
+                let new = key(&file)?;
+                if new != old && new.iter().any(|byte| *byte != 0) {
+                    return Ok(());
+                }
+                ensure(Instant::now() < deadline, || "there is no new device key".into())?;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        })
+    })
+}
+
+/// The block with the device key.
+fn key(disk: &Path) -> Result<Vec<u8>> {
+    let mut block = vec![0; 4096];
+    File::open(disk)?.read_exact_at(&mut block, KEY)?;
+    Ok(block)
 }
