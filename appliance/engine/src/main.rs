@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use halcyon_core::disk::origin::Origin;
 use halcyon_core::status::Status;
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::Changes;
@@ -45,7 +46,7 @@ async fn engine() -> anyhow::Result<()> {
     let trusted = binding::trusted(Path::new(binding::KEYS));
     let (to_kept, kept) = mpsc::unbounded_channel();
     let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let store = match store::partition::Origin::of(&parameters) {
+    let store = match Origin::of(&parameters) {
         Some(disk) => store::spawn(disk, trusted.clone(), to_kept).context("no thread for the store")?,
         None => store::Handle::none(),
     };

@@ -173,6 +173,24 @@ impl Header {
     }
 }
 
+/// The primary table of a disk. `read` fills its room with the disk's bytes from an offset on, or says that it cannot.
+///
+/// # Errors
+/// [`NoTable`].
+pub fn primary(read: impl Fn(u64, &mut [u8]) -> bool) -> Result<Placed, NoTable> {
+    let mut sector = [0; SECTOR as usize];
+    if !read(SECTOR, &mut sector) {
+        return Err(NoTable::Absent);
+    }
+    let header = Header::read(&sector)?;
+    let mut array = vec![0; ARRAY];
+    let at = header.array.checked_mul(SECTOR).ok_or(NoTable::Damaged)?;
+    if !read(at, &mut array) {
+        return Err(NoTable::Damaged);
+    }
+    header.with_array(&array)
+}
+
 impl Table {
     /// The partition of this name.
     pub fn named(&self, name: &str) -> Option<&Partition> {

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use halcyon_core::disk;
 use halcyon_core::store::commit::{self, Store};
 use halcyon_core::store::keys::{Keys, Public};
 use halcyon_core::store::layout;
@@ -125,14 +126,14 @@ impl Handle {
 /// # Errors
 /// When the kernel gives no thread.
 pub fn spawn(
-    disk: partition::Origin,
+    disk: disk::origin::Origin,
     trusted: Vec<String>,
     events: UnboundedSender<Event>,
 ) -> io::Result<Handle> {
     let (commands, orders) = channel();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Keeper { find: move || disk.find(), trusted, events }.run(&orders))?;
+        .spawn(move || Keeper { find: move || partition::find(&disk), trusted, events }.run(&orders))?;
     Ok(Handle { commands: Some(commands), orders: 0 })
 }
 

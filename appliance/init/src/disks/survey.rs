@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fatfs::{FileSystem, FsOptions};
-use halcyon_core::disk::gpt::{ARRAY, Header, NoTable, Placed, Table};
+use halcyon_core::disk::NAMES;
+use halcyon_core::disk::gpt::{self, NoTable, Placed, Table};
 use halcyon_core::disk::install::{Disk, unfit_medium};
 use halcyon_core::disk::origin::{Origin, Unknown};
-use halcyon_core::disk::{NAMES, SECTOR};
 
 use super::content;
 use super::window::Window;
@@ -50,13 +50,7 @@ pub(super) fn partition(disk: &str, number: u32) -> Option<String> {
 
 /// The primary partition table.
 pub(super) fn table(device: &File) -> Result<Placed, NoTable> {
-    let mut sector = [0; SECTOR as usize];
-    device.read_exact_at(&mut sector, SECTOR).map_err(|_| NoTable::Absent)?;
-    let header = Header::read(&sector)?;
-    let mut array = vec![0; ARRAY];
-    let at = header.array.checked_mul(SECTOR).ok_or(NoTable::Damaged)?;
-    device.read_exact_at(&mut array, at).map_err(|_| NoTable::Damaged)?;
-    header.with_array(&array)
+    gpt::primary(|at, room| device.read_exact_at(room, at).is_ok())
 }
 
 /// The disk that the box was started from.
