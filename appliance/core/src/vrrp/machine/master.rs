@@ -18,6 +18,8 @@ impl Instance {
     pub(super) fn become_master(&mut self, why: Why, silent: Option<IpAddr>, now: Moment) {
         (self.followed, self.rival, self.left, self.hold) = (None, None, None, false);
         self.active_interval = self.settings.interval;
+        // What the preempted master still says ends no split: this box has heard it all along.
+        self.healed = matches!(why, Why::Preempting { .. }).then_some(now);
         self.statistics.became_master += 1;
         // Said on the wire first: the others must not wait for this box's own housekeeping.
         self.send(self.settings.priority.get());
@@ -58,6 +60,11 @@ impl Instance {
                 self.follow(heard, now);
             }
             (false, Some(why)) => {
+                // Where two were masters at a time, as when a split ends, the other one may not have heard of it, and has
+                // clients to call back: this tells it. A box that overslept drew nobody meanwhile.
+                if now.since(sent) <= self.settings.master_down(self.settings.interval) {
+                    self.send(ours);
+                }
                 self.enter(State::Backup { down: now }, why, None);
                 self.follow(heard, now);
             }

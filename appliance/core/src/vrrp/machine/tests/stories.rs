@@ -252,6 +252,25 @@ fn a_flood_of_lower_priorities_is_not_answered_with_a_flood() {
 }
 
 #[test]
+fn whoever_speaks_first_after_a_split_the_one_that_stays_master_learns_of_it() {
+    // The stronger one speaks first: the weaker one yields with a word of its own, since the other may not know of it.
+    let mut weaker = Bench::in_state(v3(), Master);
+    assert_eq!(brief(&weaker.after(ms(20)).hear(HIGHER, 200)), ["send 100", "master → backup"]);
+    let mut stronger = Bench::in_state(v3(), Master);
+    assert_eq!(brief(&stronger.after(ms(20)).hear(LOWER, 99)), ["send 100", "healed"]);
+}
+
+#[test]
+fn the_last_word_of_a_preempted_master_ends_no_split() {
+    let mut bench = Bench::in_state(v3(), Backup);
+    for _ in 0..3 {
+        bench.after(ms(1000)).hear(HIGHER, 99);
+    }
+    assert_eq!(brief(&bench.expire()), ["send 100", "backup → master"]);
+    assert_eq!(brief(&bench.after(ms(2)).hear(HIGHER, 99)), [""; 0]);
+}
+
+#[test]
 fn other_settings_do_not_change_the_state() {
     let other = Settings { priority: Priority::new(50).unwrap(), interval: ms(100), ..v3() };
     for state in [Init, Fault, Backup, Master] {
