@@ -51,7 +51,7 @@ pub(crate) const COST: &str = "cost";
 
 /// Requests in a round of measuring that cost, and rounds each way.
 const ROUND: usize = 500;
-const ROUNDS: usize = 101;
+const ROUNDS: usize = 201;
 
 /// Boots a pair and measures what the guard's rules cost its director.
 pub(crate) fn cost(seed: &Seed, logs: &Path) -> Result<Cost> {
