@@ -1,6 +1,9 @@
 //! No bytes make the checker panic, leave a refusal unexplained or let a configuration through that contradicts itself.
 //! [`fuzz`] is a plain function of bytes, so a coverage-guided fuzzer can drive it too; here a seeded generator does.
 
+mod chance;
+
+use chance::Chance;
 use halcyon_core::config::check::{LARGEST, check, check_bytes};
 use halcyon_core::config::{Config, seal};
 use halcyon_core::plan::{View, plan};
@@ -159,9 +162,9 @@ fn mutated(chance: &mut Chance) -> Vec<u8> {
             }
             3 | 4 => {
                 let key = lines[at].split('=').next().unwrap_or_default().to_owned();
-                lines[at] = format!("{key}= {}", chance.word());
+                lines[at] = format!("{key}= {}", word(chance));
             }
-            5 => lines.insert(at, format!("{} = {}", chance.word(), chance.word())),
+            5 => lines.insert(at, format!("{} = {}", word(chance), word(chance))),
             _ => lines[at] = format!("# {}", lines[at]),
         }
     }
@@ -175,23 +178,6 @@ fn mutated(chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-/// SplitMix64: small, and the same on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn word(&mut self) -> &'static str {
-        WORDS[self.below(WORDS.len())]
-    }
+fn word(chance: &mut Chance) -> &'static str {
+    WORDS[chance.below(WORDS.len())]
 }

@@ -2,6 +2,9 @@
 //! [`fuzz`] is a plain function of bytes, so a coverage-guided fuzzer can drive it too; here a seeded generator does, with
 //! blocks and records of every kind as its corpus.
 
+mod chance;
+
+use chance::Chance;
 use halcyon_core::store::commit::{Document, Store};
 use halcyon_core::store::keys::Keys;
 use halcyon_core::store::layout::{BLOCK, FEWEST, LONGEST_BODY};
@@ -179,21 +182,4 @@ fn mutated(corpus: &[(Vec<u8>, Option<Record>)], chance: &mut Chance) -> Vec<u8>
         }
     }
     data
-}
-
-/// SplitMix64: small, and the same on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
 }
