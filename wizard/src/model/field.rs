@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::step;
+
 /// Everything that was answered.
 pub(crate) type Answers = BTreeMap<Field, String>;
 
@@ -152,39 +154,9 @@ impl Field {
     }
 }
 
-/// All fields.
-const ALL: [Field; 26] = [
-    Field::Way,
-    Field::Site,
-    Field::Name,
-    Field::Port,
-    Field::Address,
-    Field::Gateway,
-    Field::Role,
-    Field::PeerName,
-    Field::PeerMac,
-    Field::PeerAddress,
-    Field::Preferred,
-    Field::Vip,
-    Field::Vrid,
-    Field::Version,
-    Field::Interval,
-    Field::Preset,
-    Field::Service,
-    Field::ServicePort,
-    Field::Protocol,
-    Field::Scheduler,
-    Field::Persistence,
-    Field::Check,
-    Field::WeightHere,
-    Field::WeightPeer,
-    Field::Servers,
-    Field::Storm,
-];
-
 /// Before anybody typed.
 pub(crate) fn beginning() -> Answers {
-    let mut answers = ALL.map(|field| (field, field.beginning().to_owned())).into();
+    let mut answers = step::all_fields().map(|field| (field, field.beginning().to_owned())).collect();
     preset(&mut answers, "socket");
     answers
 }
@@ -223,8 +195,7 @@ mod tests {
     #[test]
     fn every_choice_begins_with_one_of_its_words() {
         let answers = beginning();
-        assert_eq!(answers.len(), ALL.len());
-        for field in ALL {
+        for field in step::all_fields() {
             if let Kind::List(words) | Kind::Inline(words) = field.kind() {
                 assert!(words.contains(&answer(&answers, field)), "{field:?}");
             }

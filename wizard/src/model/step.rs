@@ -72,6 +72,11 @@ const STEPS: [Row; 9] = [
     Row { step: Step::Review, fields: &[], taken: always },
 ];
 
+/// Every field, in the order in which they are asked.
+pub(crate) fn all_fields() -> impl Iterator<Item = Field> {
+    STEPS.iter().flat_map(|row| row.fields).copied()
+}
+
 fn always(_: &Answers) -> bool {
     true
 }
