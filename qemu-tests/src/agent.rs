@@ -18,6 +18,9 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// Small programs for the box, of a test image: none of them is in a real one.
 pub const BUSYBOX: &str = "/opt/test/busybox";
 
+/// What operators type on a box.
+pub const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
+
 /// Bytes of text that fit into one request, whatever has to be escaped in them.
 const PIECE: usize = 600;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::agent::{Agent, BUSYBOX};
+use crate::agent::{Agent, BUSYBOX, HALCTL};
 use crate::pair::Pair;
 use crate::vm::report::Reported;
 
@@ -20,7 +20,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Has the box hand over what it is master of; it does not preempt afterwards.
 pub(super) fn hand_over(agent: &Agent) -> Result<()> {
-    agent.run(&["/usr/lib/halcyon/bin/halctl", "failover"], "").context("handing over").map(drop)
+    agent.run(&[HALCTL, "failover"], "").context("handing over").map(drop)
 }
 
 /// Puts the pair's document, signed, in the place of the one in force on the box, and kills the engine: the next one

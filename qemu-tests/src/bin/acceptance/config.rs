@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, HALCTL};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::vm::hardware::{Access, Bus, Disk, Start};
 use halcyon_qemu_tests::vm::report::Reported;
@@ -23,11 +23,10 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "config::damaged_record", machines: 1, tell: damaged_record },
 ];
 
-pub(crate) const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
 /// Where the next document is put on the box.
 pub(crate) const NEXT: &str = "/tmp/next.toml";
 /// GUID of the EFI system partition of every image as built; the boot loader hands it over so.
-const DISK: &str = "halcyon.disk=0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02";
+pub(crate) const DISK: &str = "halcyon.disk=0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02";
 /// The port of the demo application when no kernel parameter names one.
 const PLAIN_PORT: u16 = 8898;
 /// CONFIG on the disk image, bytes: behind 1 MiB of table, 1 of BIOS boot, 32 of ESP and two slots of 256.

@@ -4,20 +4,20 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, HALCTL};
 use halcyon_qemu_tests::pair::Pair;
 use halcyon_qemu_tests::vm::hardware::Access;
 use halcyon_qemu_tests::wording::Wording;
 use serde_json::json;
 
 use crate::case::{Case, Story, ensure};
-use crate::config::{HALCTL, NEXT, halctl, hand_over, install, started_from_disk, wait_history};
+use crate::config::{NEXT, halctl, hand_over, install, started_from_disk, wait_history};
 use crate::serving::{all_answered, balanced};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "disk::pulled", machines: 2, tell: pulled },
-    Case { name: "disk::clock_and_refusal", machines: 1, tell: clock_and_refusal },
+    Case { name: "diskless::pulled", machines: 2, tell: pulled },
+    Case { name: "diskless::clock_and_refusal", machines: 1, tell: clock_and_refusal },
 ];
 
 /// The disk in QEMU: as a node without a device, so that it outlives being pulled.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, HALCTL};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::vm::hardware::{Access, Bus, Disk, Start};
 use halcyon_qemu_tests::vm::report::Reported;
@@ -15,6 +15,7 @@ use halcyon_qemu_tests::wording::Wording;
 
 use crate::boots::{self, Firmware};
 use crate::case::{Case, Story, ensure};
+use crate::config::DISK;
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[
@@ -38,9 +39,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "disks::factory_reset", machines: 1, tell: factory_reset },
 ];
 
-const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
-/// GUID of the EFI system partition of every image as built; the boot loader hands it over so.
-const DISK: &str = "halcyon.disk=0c1f6c5a-94a1-4c52-8a33-6a1a3e7d9b02";
 /// The port of the demo application when no kernel parameter names one.
 const PLAIN_PORT: u16 = 8898;
 /// STATE on the disk image begins behind everything else, bytes.

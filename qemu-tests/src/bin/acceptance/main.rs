@@ -6,7 +6,7 @@
 mod boots;
 mod case;
 mod config;
-mod disk;
+mod diskless;
 mod disks;
 mod faults;
 mod interop;
@@ -38,7 +38,7 @@ const CASES: &[&[Case]] = &[
     volumes::CASES,
     config::CASES,
     wizard::CASES,
-    disk::CASES,
+    diskless::CASES,
     power::CASES,
     disks::CASES,
 ];

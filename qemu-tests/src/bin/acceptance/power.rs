@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, HALCTL};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::seed::Seed;
 use halcyon_qemu_tests::vm::report::Reported;
@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::case::{Broken, Case, Story};
-use crate::config::{HALCTL, install, started_from_disk, wait_history};
+use crate::config::{install, started_from_disk, wait_history};
 
 /// The cases of this file.
 pub(crate) const CASES: &[Case] = &[Case { name: "power::cuts", machines: 1, tell: cuts }];

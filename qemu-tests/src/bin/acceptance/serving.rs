@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use halcyon_core::moment::Moment;
+use halcyon_qemu_tests::agent::HALCTL;
 use halcyon_qemu_tests::client::load::{Tally, outage};
 use halcyon_qemu_tests::client::talk::{Ask, Outcome, Request};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
@@ -41,8 +42,6 @@ fn v2() -> Wording {
         ..Wording::default()
     }
 }
-
-const HALCTL: &str = "/usr/lib/halcyon/bin/halctl";
 
 /// The example of the cluster document, with persistence: a source stays with its server.
 fn as_documented(story: &mut Story) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use halcyon_qemu_tests::agent::Agent;
+use halcyon_qemu_tests::agent::{Agent, HALCTL};
 use halcyon_qemu_tests::pair::{BOOTS_WITHIN, Pair};
 use halcyon_qemu_tests::wording::Wording;
 
@@ -125,7 +125,7 @@ fn start_and_memory(story: &mut Story) -> Result<()> {
                     event.kind() == "vrrp" && event.text("state") == "backup"
                 })?;
                 backups.push(vrrp.uptime() - boot.uptime());
-                let log = pair.agent(0).run(&["/usr/lib/halcyon/bin/halctl", "logs", "10000"], "")?;
+                let log = pair.agent(0).run(&[HALCTL, "logs", "10000"], "")?;
                 sockets.push(socket_open(&log)? - boot.uptime());
                 if start + 1 < STARTS {
                     pair.cut_power(0);
