@@ -358,7 +358,11 @@ impl<K: Kernel> Driver<K> {
     fn count(&mut self, now: Moment) {
         let Ok(counters) = self.reconciler.kernel().counters() else { return };
         if let Some(dropped) = self.alarm.observe(counters.dropped.packets, now) {
-            error!(dropped, "packets would have gone back to a fellow director: the guard stopped a loop");
+            error!(
+                dropped,
+                "a fellow director forwards what this box does not serve, and the guard keeps it from going back: \
+                 do both have the same document?"
+            );
             self.supervisor.report(&report::Event::Guard { dropped });
         }
         self.counters = counters;

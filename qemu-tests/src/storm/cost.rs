@@ -16,7 +16,7 @@ use crate::draw::CLIENTS;
 use crate::pair::Pair;
 
 /// The chains that the guard begins with. What they lead to is of no effect without them.
-const GUARD: [&str; 3] = ["origin", "delivered", "output"];
+const GUARD: [&str; 2] = ["origin", "delivered"];
 
 /// The most that the guard may cost: 3 %.
 const MOST: f64 = 0.03;

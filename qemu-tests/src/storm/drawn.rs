@@ -14,20 +14,20 @@ use crate::seed::Seed;
 /// Parts of the guard that can be missing on a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// What a fellow forwarded goes to IPVS like anything else.
-    Origin,
-    /// What came from a fellow may leave again.
+    /// What a fellow forwarded is not led past IPVS.
+    Detour,
+    /// What of it is not led past goes to IPVS like anything else.
     LastWord,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Origin, Self::LastWord];
+    const ALL: [Self; 2] = [Self::Detour, Self::LastWord];
 
     /// The chain that it begins with.
     pub(super) fn chain(self) -> &'static str {
         match self {
-            Self::Origin => "origin",
-            Self::LastWord => "output",
+            Self::Detour => "detour",
+            Self::LastWord => "lastword",
         }
     }
 }

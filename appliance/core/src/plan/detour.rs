@@ -7,6 +7,11 @@
 //! connection tracking, and of packets that `meta pkttype set other` has marked as somebody else's, TCP takes none; they
 //! cannot be marked as this box's again behind IPVS (`nft_meta_set_validate`).
 //!
+//! An ICMP error about a connection, "fragmentation needed" say, is forwarded to whom the entry of that connection names,
+//! and IPVS finds the entry by the datagram that the error quotes (`ip_vs_in_icmp`), not by the error's own destination.
+//! So of an error it is the quoted datagram that gets another source on the way past, and its own again behind. Nobody
+//! reads the error's checksum in between, which covers the quoted bytes.
+//!
 //! Both happen on the way to local input: routing has found the socket by then (`tcp_v4_early_demux`), and fragments have
 //! been put together.
 
@@ -17,7 +22,12 @@ use crate::config::Protocol;
 use crate::config::types::Cidr;
 
 use super::Perspective;
-use super::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Verdict};
+use super::rules::{Base, Chain, Condition, CounterName, Mark, Policy, Rule, Verdict};
+
+/// The ICMP errors that IPVS forwards: destination unreachable and time exceeded (RFC 792; source quench is obsolete,
+/// RFC 6633), of ICMPv6 all that routers send (RFC 4443 §2.1).
+const ERRORS: [u8; 2] = [3, 11];
+const ERRORS6: [u8; 4] = [1, 2, 3, 4];
 
 /// Virtual services by address, protocol and port.
 pub(super) type Services = BTreeSet<(IpAddr, Protocol, u16)>;
@@ -54,6 +64,11 @@ pub(super) fn out(box_: &Perspective<'_>, services: &Services) -> Vec<Rule> {
         let rules: Vec<Rule> = ports(&here)
             .map(|conditions| Rule::when(conditions).counted(CounterName::Delivered))
             .map(|rule| rule.marked(Mark::Is(mark)).readdressed(own).then(Verdict::Accept))
+            .chain([Rule::when([to(vip), errors(vip.is_ipv6()), Condition::Quotes(vip)])
+                .counted(CounterName::Delivered)
+                .marked(Mark::Is(mark))
+                .requoted(own)
+                .then(Verdict::Accept)])
             .collect();
         rules
     };
@@ -62,10 +77,12 @@ pub(super) fn out(box_: &Perspective<'_>, services: &Services) -> Vec<Rule> {
 
 /// The chain behind it.
 pub(super) fn back(box_: &Perspective<'_>) -> Chain {
-    let rules = detours(box_).map(|Detour { vip, own, mark }| {
-        Rule::when([Condition::Marked([mark].into()), to(own)]).readdressed(vip)
+    let rules = detours(box_).flat_map(|Detour { vip, own, mark }| {
+        let marked = Condition::Marked([mark].into());
+        let error = [marked.clone(), errors(vip.is_ipv6()), Condition::Quotes(own)];
+        [Rule::when([marked, to(own)]).readdressed(vip), Rule::when(error).requoted(vip)]
     });
-    let base = Base { hook: Hook::Input, priority: AFTER_IPVS, policy: Policy::Accept };
+    let base = Base { priority: AFTER_IPVS, policy: Policy::Accept };
     Chain { name: "delivered", base: Some(base), rules: rules.collect() }
 }
 
@@ -76,6 +93,11 @@ pub(super) fn ports(services: &Services) -> impl Iterator<Item = [Condition; 2]>
         ports.entry((address, protocol)).or_default().insert(port);
     }
     ports.into_iter().map(|((address, protocol), ports)| [to(address), Condition::Port(protocol, ports)])
+}
+
+/// ICMP errors that IPVS forwards.
+pub(super) fn errors(ipv6: bool) -> Condition {
+    if ipv6 { Condition::Icmp6(ERRORS6.into()) } else { Condition::Icmp(ERRORS.into()) }
 }
 
 /// What is sent to `address`.

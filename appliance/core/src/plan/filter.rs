@@ -17,7 +17,7 @@ use crate::config::types::{Cidr, Family, LinkName};
 use crate::sync::roll_call;
 use crate::vrrp::wire::GROUP6;
 
-use super::rules::{Base, Chain, Condition, Hook, Policy, Rule, Verdict, flags};
+use super::rules::{Base, Chain, Condition, Policy, Rule, Verdict, flags};
 use super::{Perspective, Plan, guard, own_addresses};
 
 /// `IPPROTO_IGMP` (`include/uapi/linux/in.h`).
@@ -195,12 +195,12 @@ fn chain(openings: &BTreeSet<Opening>, refusals: &BTreeSet<Opening>, plan: &mut 
         accept(Condition::Icmp(ICMP_ANSWERS.into())),
         accept(Condition::Icmp6(ICMP6_ANSWERS.into())),
         // Queries: a switch that snoops sends multicast, VRRP's too, only to those who answer them.
-        accept(Condition::Protocol(IGMP)),
+        accept(Condition::Protocol([IGMP].into())),
     ]);
     // A reset tells a check at once; a drop would cost it its timeout.
     rules.extend(compile(refusals, Verdict::Reset));
     rules.extend(compile(openings, Verdict::Accept));
-    let base = Base { hook: Hook::Input, priority: 0, policy: Policy::Drop };
+    let base = Base { priority: 0, policy: Policy::Drop };
     chains.insert(0, Chain { name: "input", base: Some(base), rules });
 }
 
@@ -229,7 +229,7 @@ fn compile(openings: &BTreeSet<Opening>, verdict: Verdict) -> Vec<Rule> {
                 continue;
             }
             let what = match kind {
-                Kind::Protocol(number) => Condition::Protocol(number),
+                Kind::Protocol(number) => Condition::Protocol([number].into()),
                 Kind::Ports(protocol) => Condition::Port(protocol, ports.clone()),
                 Kind::Ping if ipv6 => Condition::Icmp6([ICMP6_PING].into()),
                 Kind::Ping => Condition::Icmp([ICMP_PING].into()),

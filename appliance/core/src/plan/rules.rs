@@ -27,25 +27,15 @@ pub struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// Where a chain hangs in the packet's way through the kernel (`enum nf_inet_hooks`).
+/// Where a chain hangs in a packet's way to a local socket or to IPVS: in local input (`NF_INET_LOCAL_IN`), the one hook
+/// that Halcyon uses, of the family `inet`. No rule sees a fragment there: packets are put together on the way to local
+/// input (`ip_local_deliver`; for IPv6 `nf_defrag_ipv6_enable` in `ip_vs_add_service`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// The hook.
-    pub hook: Hook,
-    /// Chains of a hook run by rising priority; IPVS sits at 99 in local input and -98 in local output.
+    /// Chains of a hook run by rising priority; IPVS sits at 99.
     pub priority: i32,
     /// What happens to a packet that no rule decided.
     pub policy: Policy,
-}
-
-/// Hooks that Halcyon uses, all in the family `inet`. No rule sees a fragment there: packets are put together on the way to
-/// local input (`ip_local_deliver`; for IPv6 `nf_defrag_ipv6_enable` in `ip_vs_add_service`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hook {
-    /// On the way to a local socket, or to IPVS.
-    Input,
-    /// What leaves from this box, including what IPVS forwards by direct routing (`ip_vs_dr_xmit`).
-    Output,
 }
 
 /// A base chain's last word.
@@ -67,10 +57,19 @@ pub struct Rule {
     pub counter: Option<CounterName>,
     /// The firewall mark that it sets.
     pub mark: Option<Mark>,
-    /// The destination address that it writes into the packet, checksums included, without remembering anything.
-    pub destination: Option<IpAddr>,
+    /// The address that it writes into the packet.
+    pub readdress: Option<Readdress>,
     /// `None`: on with the next rule.
     pub verdict: Option<Verdict>,
+}
+
+/// An address that a rule writes into a packet, without remembering anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readdress {
+    /// Its destination, checksums included.
+    Destination(IpAddr),
+    /// The source of the datagram that an ICMP error quotes, checksums left alone: somebody else has to write it back.
+    QuotedSource(IpAddr),
 }
 
 /// A firewall mark that a rule sets.
@@ -87,7 +86,7 @@ pub enum Mark {
 pub enum CounterName {
     /// Frames that fellow directors forwarded and that are served here.
     Delivered,
-    /// Frames that the last word kept from looping.
+    /// Frames of fellow directors that the last word kept from looping.
     Dropped,
     /// Segments of established connections whose socket is on this box.
     Mine,
@@ -98,12 +97,11 @@ pub enum CounterName {
 /// What a rule asks of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It came in on this link. There is no such link any more on output.
+    /// It came in on this link.
     In(LinkName),
     /// It came in on the loopback.
     InLoopback,
-    /// The frame that brought it here has one of these source MACs; this holds on output, too, where IPVS passes a frame
-    /// on with the header that it came with.
+    /// The frame that brought it here has one of these source MACs.
     SourceMac(BTreeSet<Mac>),
     /// Its source address is in one of these networks, all of one family, none of which lies in another.
     Source(BTreeSet<Cidr>),
@@ -111,8 +109,8 @@ pub enum Condition {
     Destination(BTreeSet<Cidr>),
     /// Its transport and destination port.
     Port(Protocol, BTreeSet<u16>),
-    /// Another protocol by number (`/etc/protocols`).
-    Protocol(u8),
+    /// Its protocol by number (`/etc/protocols`).
+    Protocol(BTreeSet<u8>),
     /// It has one of these firewall marks.
     Marked(BTreeSet<u32>),
     /// TCP, and its flags among `among` are `are`; with `not`, are not. Bits as in [`flags`].
@@ -128,6 +126,9 @@ pub enum Condition {
     Icmp(BTreeSet<u8>),
     /// ICMPv6 of these types.
     Icmp6(BTreeSet<u8>),
+    /// The datagram that it quotes has this source. Asked of ICMP errors only: of any other packet it would compare what
+    /// happens to stand there.
+    Quotes(IpAddr),
     /// The local socket that its addresses and ports lead to, be it the one that listens, is a full one and has a mark,
     /// or (`false`) has none. It does not hold of the sockets of half-open and of waiting-out connections, whichever way
     /// it is asked (`nft_socket_eval`, net/netfilter/nft_socket.c: `sk_fullsock`).
@@ -173,7 +174,7 @@ impl Rule {
             conditions: conditions.into_iter().collect(),
             counter: None,
             mark: None,
-            destination: None,
+            readdress: None,
             verdict: None,
         }
     }
@@ -199,7 +200,13 @@ impl Rule {
     /// The same, writing a destination address.
     #[must_use]
     pub fn readdressed(self, to: IpAddr) -> Self {
-        Self { destination: Some(to), ..self }
+        Self { readdress: Some(Readdress::Destination(to)), ..self }
+    }
+
+    /// The same, writing the source of the datagram that an ICMP error quotes.
+    #[must_use]
+    pub fn requoted(self, to: IpAddr) -> Self {
+        Self { readdress: Some(Readdress::QuotedSource(to)), ..self }
     }
 }
 

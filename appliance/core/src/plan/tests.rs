@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::rules::Rules;
-use super::rules::{Chain, Condition, CounterName, Hook, Mark, Rule, Verdict};
+use super::rules::{Chain, Condition, CounterName, Mark, Readdress, Rule, Verdict};
 use super::state::{Address, AddressRole, Destination, Virtual};
 use super::*;
 use crate::config::check::check;
@@ -128,22 +128,43 @@ fn the_guard_knows_the_fellow_by_document_and_by_neighbour_table_and_nobody_else
 
     let macs = BTreeSet::from([learned, written]);
     let rules = &plan.state.rules;
-    let from_pollux = Rule::when([Condition::SourceMac(macs.clone()), Condition::In(lan)]);
+    let from_pollux = Rule::when([Condition::SourceMac(macs.clone())]);
     assert_eq!(chain(rules, "origin").rules[0], from_pollux.then(Verdict::Jump("forwarded")));
-    let leaving = Rule::when([Condition::SourceMac(macs.clone())]).then(Verdict::Jump("lastword"));
-    assert_eq!(chain(rules, "output").rules, [leaving]);
     let itself = [Condition::SourceMac(macs), Condition::Source([Cidr::host(ip("192.168.0.238"))].into())];
-    let itself = Rule::when(itself).then(Verdict::Return);
+    let jump = |chain| Rule::when([]).then(Verdict::Jump(chain));
+    let forwarded = [Rule::when(itself).then(Verdict::Return), jump("detour"), jump("lastword")];
+    assert_eq!(chain(rules, "forwarded").rules, forwarded);
     for (name, counter, verdict) in [
-        ("forwarded", CounterName::Delivered, Verdict::Accept),
+        ("detour", CounterName::Delivered, Verdict::Accept),
         ("lastword", CounterName::Dropped, Verdict::Drop),
     ] {
-        let [client, guarded, ..] = &chain(rules, name).rules[..] else {
-            panic!("{name} has two rules at least")
-        };
-        assert_eq!(*client, itself);
-        assert_eq!((guarded.counter, guarded.verdict), (Some(counter), Some(verdict)));
+        let ends = chain(rules, name).rules.iter().map(|rule| (rule.counter, rule.verdict));
+        assert_eq!(Vec::from_iter(ends), [(Some(counter), Some(verdict)); 2], "{name}");
     }
+}
+
+/// Solicitations of neighbours come to the virtual address itself, from addresses that no document names.
+#[test]
+fn the_last_word_is_about_what_ipvs_forwards_and_nothing_else() {
+    let rules = plan(&pair(), &name("castor"), &View::default()).state.rules;
+    let vips = Condition::Destination([Cidr::host(ip("192.168.0.239"))].into());
+    let dropped: Vec<_> = chain(&rules, "lastword").rules.iter().map(|rule| &rule.conditions[..]).collect();
+    let transports = [vips.clone(), Condition::Protocol([6, 17, 132].into())];
+    assert_eq!(dropped, [&transports[..], &[vips, Condition::Icmp([3, 11].into())]]);
+}
+
+/// It forwards nothing, so what a director sends to it must reach its sockets.
+#[test]
+fn a_member_that_directs_nothing_has_no_guard() {
+    let real_server = PAIR
+        .replace(
+            "name = \"pollux\"\nroles = [\"director\", \"real-server\"]",
+            "name = \"pollux\"\nroles = [\"real-server\"]",
+        )
+        .replace("\npriority = 99", "");
+    let config = check(&real_server).expect("right");
+    let rules = plan(&config, &name("pollux"), &View::default()).state.rules;
+    assert!(rules.chains.iter().all(|chain| chain.name == "input"), "{rules:?}");
 }
 
 #[test]
@@ -164,18 +185,24 @@ fn what_a_fellow_forwarded_goes_past_ipvs_under_the_boxs_own_address_and_comes_b
     let mut back = Vec::new();
     for (mark, vip, port) in [(0x200, "192.168.0.239", 8898), (0x201, "192.168.0.240", 443)] {
         let what = vec![to(vip), Condition::Port(Protocol::Tcp, [port].into())];
-        out.push((what, Some(Mark::Is(mark)), Some(ip("192.168.0.238"))));
-        let marked = Condition::Marked([mark].into());
-        back.push((vec![marked, to("192.168.0.238")], None, Some(ip(vip))));
+        let own = ip("192.168.0.238");
+        out.push((what, Some(Mark::Is(mark)), Some(Readdress::Destination(own))));
+        let errors = || Condition::Icmp([3, 11].into());
+        let error = vec![to(vip), errors(), Condition::Quotes(ip(vip))];
+        out.push((error, Some(Mark::Is(mark)), Some(Readdress::QuotedSource(own))));
+        let marked = || Condition::Marked([mark].into());
+        back.push((vec![marked(), to("192.168.0.238")], None, Some(Readdress::Destination(ip(vip)))));
+        let error = vec![marked(), errors(), Condition::Quotes(own)];
+        back.push((error, None, Some(Readdress::QuotedSource(ip(vip)))));
     }
     let told = |name| {
-        let rules = chain(&rules, name).rules.iter().filter(|rule| rule.destination.is_some());
-        rules.map(|r| (r.conditions.clone(), r.mark.clone(), r.destination)).collect::<Vec<_>>()
+        let rules = chain(&rules, name).rules.iter();
+        rules.map(|r| (r.conditions.clone(), r.mark.clone(), r.readdress)).collect::<Vec<_>>()
     };
-    assert_eq!(told("forwarded"), out);
+    assert_eq!(told("detour"), out);
     assert_eq!(told("delivered"), back);
     let behind = chain(&rules, "delivered").base.expect("it hangs in the packet's way");
-    assert!(behind.hook == Hook::Input && behind.priority > 99, "IPVS is at 99: {behind:?}");
+    assert!(behind.priority > 99, "IPVS is at 99: {behind:?}");
     let input = chain(&rules, "input");
     assert_eq!(input.rules[0], Rule::when([]).then(Verdict::Jump("origin")), "before anything is refused");
     assert!(input.base.expect("it hangs there, too").priority < 99);
@@ -191,7 +218,7 @@ fn what_one_fellow_asks_for_and_another_forwards_is_the_others_frame() {
         [[member.interface]]\nname = \"lan\"\nmac = \"52:54:00:00:00:0c\"\naddresses = [\"192.168.0.240/24\"]\n\n[[vrrp]]";
     let config = check(&PAIR.replace("[[vrrp]]", member)).expect("right");
     let rules = plan(&config, &name("castor"), &healthy(&config, VrrpState::Backup)).state.rules;
-    let exempt: Vec<&[Condition]> = chain(&rules, "lastword")
+    let exempt: Vec<&[Condition]> = chain(&rules, "forwarded")
         .rules
         .iter()
         .filter(|rule| rule.verdict == Some(Verdict::Return))
@@ -229,7 +256,7 @@ fn a_box_that_is_no_member_gets_nothing_but_a_closed_door() {
     assert_eq!(reasons(&plan, "input filter: "), ["ping"]);
     let [input] = &plan.state.rules.chains[..] else { panic!("one chain") };
     let base = input.base.expect("it hangs in the packet's way");
-    assert_eq!((base.hook, base.policy), (Hook::Input, super::rules::Policy::Drop));
+    assert_eq!(base.policy, super::rules::Policy::Drop);
     let opened = input.rules.iter().any(|rule| {
         rule.conditions.iter().any(|c| matches!(c, Condition::Port(..) | Condition::Destination(_)))
     });

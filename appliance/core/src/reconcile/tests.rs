@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::config::types::{Cidr, Mac};
 use crate::config::{Forwarding, Port, Protocol};
-use crate::plan::rules::{Base, Chain, Condition, Hook, Policy, Rule, Rules, Verdict};
+use crate::plan::rules::{Base, Chain, Condition, Policy, Rule, Rules, Verdict};
 use crate::plan::state::{Destination, Link, Route, SyncDaemon, SyncRole, Virtual, VirtualService};
 
 const VIP: [u8; 4] = [192, 0, 2, 100];
@@ -83,7 +83,7 @@ fn rules(ports: impl IntoIterator<Item = u16>) -> Rules {
     let rules = ports
         .into_iter()
         .map(|port| Rule::when([Condition::Port(Protocol::Tcp, [port].into())]).then(Verdict::Accept));
-    let base = Base { hook: Hook::Input, priority: 0, policy: Policy::Drop };
+    let base = Base { priority: 0, policy: Policy::Drop };
     Rules { chains: vec![Chain { name: "input", base: Some(base), rules: rules.collect() }] }
 }
 

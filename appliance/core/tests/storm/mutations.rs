@@ -1,6 +1,8 @@
 //! Protections, each taken out of what a kernel does: the proof that the explorations would see its absence.
 
-use halcyon_core::plan::rules::{Condition, Hook, Rule, Verdict};
+use std::collections::BTreeSet;
+
+use halcyon_core::plan::rules::{Chain, Condition, Readdress, Rule, Verdict};
 use halcyon_core::plan::state::{KernelState, Virtual};
 
 /// One protection that is not there.
@@ -12,12 +14,13 @@ pub(crate) struct Mutation {
 }
 
 /// All of them.
-pub(crate) const ALL: [Mutation; 10] = [
+pub(crate) const ALL: [Mutation; 11] = [
     Mutation { name: "the mark of forwarded frames", apply: no_mark },
     Mutation { name: "the service of the mark", apply: no_mark_service },
     Mutation { name: "weight 0 for the others", apply: equal_weights },
     Mutation { name: "the way past IPVS", apply: no_way_past },
     Mutation { name: "the way back behind it", apply: no_way_back },
+    Mutation { name: "the way past IPVS of errors", apply: no_way_past_for_errors },
     Mutation { name: "the last word", apply: no_last_word },
     Mutation { name: "the fellows' MACs", apply: no_macs },
     Mutation { name: "all packet rules", apply: |state| state.rules.chains.clear() },
@@ -53,25 +56,32 @@ fn no_mark(state: &mut KernelState) {
     }
 }
 
-/// Chains write no destination that a condition on a MAC leads to.
+/// Chains write no address that a condition on a MAC leads to.
 fn no_way_past(state: &mut KernelState) {
     for rule in behind_mac(state) {
-        rule.destination = None;
+        rule.readdress = None;
+    }
+}
+
+fn no_way_past_for_errors(state: &mut KernelState) {
+    for rule in behind_mac(state).filter(|rule| matches!(rule.readdress, Some(Readdress::QuotedSource(_)))) {
+        rule.readdress = None;
     }
 }
 
 /// Nothing is readdressed behind IPVS, which is at 99 in local input.
 fn no_way_back(state: &mut KernelState) {
     for chain in &mut state.rules.chains {
-        if chain.base.is_some_and(|base| base.hook == Hook::Input && base.priority > 99) {
-            chain.rules.iter_mut().for_each(|rule| rule.destination = None);
+        if chain.base.is_some_and(|base| base.priority > 99) {
+            chain.rules.iter_mut().for_each(|rule| rule.readdress = None);
         }
     }
 }
 
 fn no_last_word(state: &mut KernelState) {
-    let on_output = |c: &halcyon_core::plan::rules::Chain| c.base.is_some_and(|b| b.hook == Hook::Output);
-    state.rules.chains.retain(|chain| !on_output(chain));
+    for rule in behind_mac(state).filter(|rule| rule.verdict == Some(Verdict::Drop)) {
+        rule.verdict = None;
+    }
 }
 
 fn no_macs(state: &mut KernelState) {
@@ -84,17 +94,22 @@ fn no_macs(state: &mut KernelState) {
     }
 }
 
-/// The rules of the chains that conditions on MACs lead to.
+/// The rules of the chains that conditions on MACs lead to, at once or by way of others.
 fn behind_mac(state: &mut KernelState) -> impl Iterator<Item = &mut Rule> {
-    let macs = |condition: &Condition| matches!(condition, Condition::SourceMac(_));
-    let rules = state.rules.chains.iter().flat_map(|chain| &chain.rules);
-    let behind: Vec<&str> = rules
-        .filter(|rule| rule.conditions.iter().any(macs))
-        .filter_map(|rule| match rule.verdict {
-            Some(Verdict::Jump(target)) => Some(target),
-            _ => None,
-        })
-        .collect();
-    let chains = state.rules.chains.iter_mut().filter(move |chain| behind.contains(&chain.name));
+    let chains = &state.rules.chains;
+    let jump = |rule: &Rule| match rule.verdict {
+        Some(Verdict::Jump(target)) => Some(target),
+        _ => None,
+    };
+    let asks = |rule: &&Rule| rule.conditions.iter().any(|c| matches!(c, Condition::SourceMac(_)));
+    let mut behind: BTreeSet<&str> =
+        chains.iter().flat_map(|chain| &chain.rules).filter(asks).filter_map(jump).collect();
+    // A jump leads to a chain that stands later.
+    for Chain { name, rules, .. } in chains {
+        if behind.contains(name) {
+            behind.extend(rules.iter().filter_map(jump));
+        }
+    }
+    let chains = state.rules.chains.iter_mut().filter(move |chain| behind.contains(chain.name));
     chains.flat_map(|chain| &mut chain.rules)
 }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
+use std::net::IpAddr;
 
 use halcyon_core::config::Protocol;
 use halcyon_core::config::types::{Cidr, Mac};
 use halcyon_core::plan::rules::{
-    Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Rules, Verdict, flags,
+    Base, Chain, Condition, CounterName, Mark, Policy, Readdress, Rule, Rules, Verdict, flags,
 };
 
 /// The table that holds everything of Halcyon's.
@@ -38,23 +39,19 @@ pub fn render(rules: &Rules) -> String {
     script.text
 }
 
-fn hook(Base { hook, priority, policy }: Base) -> String {
-    let hook = match hook {
-        Hook::Input => "input",
-        Hook::Output => "output",
-    };
+fn hook(Base { priority, policy }: Base) -> String {
     let policy = match policy {
         Policy::Accept => "accept",
         Policy::Drop => "drop",
     };
-    format!("type filter hook {hook} priority {priority}; policy {policy};")
+    format!("type filter hook input priority {priority}; policy {policy};")
 }
 
 fn rule(rule: &Rule) -> String {
     let mut words: Vec<String> = rule.conditions.iter().map(condition).collect();
     words.extend(rule.counter.map(|counter| format!("counter name {}", counter.as_str())));
     words.extend(rule.mark.as_ref().map(mark));
-    words.extend(rule.destination.map(|to| format!("{} daddr set {to}", family(to.is_ipv6()))));
+    words.extend(rule.readdress.map(readdress));
     words.extend(rule.verdict.map(verdict));
     words.join(" ")
 }
@@ -64,13 +61,12 @@ fn condition(condition: &Condition) -> String {
         Condition::In(link) => format!("iifname \"{link}\""),
         // The loopback's index never changes, and comparing it is cheaper than comparing a name.
         Condition::InLoopback => "iif \"lo\"".to_owned(),
-        // As raw bytes of the frame's header: `ether saddr` would add a condition on the type of a device that the
-        // output hook may not have.
+        // As raw bytes of the frame's header: `ether saddr` would add a condition on the type of the device, which costs.
         Condition::SourceMac(macs) => format!("@ll,48,48 {}", list(macs.iter().map(|mac| number(*mac)))),
         Condition::Source(networks) => address("saddr", networks),
         Condition::Destination(networks) => address("daddr", networks),
         Condition::Port(protocol, ports) => format!("{} dport {}", transport(*protocol), list(ports)),
-        Condition::Protocol(number) => format!("meta l4proto {number}"),
+        Condition::Protocol(numbers) => format!("meta l4proto {}", list(numbers)),
         Condition::Marked(marks) => format!("meta mark {}", list(marks)),
         Condition::TcpFlags { among, are, not } => {
             let (among, are) = (tcp_flags(*among), tcp_flags(*are));
@@ -78,10 +74,32 @@ fn condition(condition: &Condition) -> String {
         }
         Condition::Icmp(types) => format!("icmp type {}", list(types)),
         Condition::Icmp6(types) => format!("icmpv6 type {}", list(types)),
+        Condition::Quotes(source) => format!("{} {}", quoted_source(*source), bytes(*source)),
         Condition::SocketMarked(true) => "socket mark != 0".to_owned(),
         Condition::SocketMarked(false) => "socket mark 0".to_owned(),
         Condition::SocketExpects => "socket transparent 0".to_owned(),
         Condition::UdpSocketBound => "meta l4proto 17 socket wildcard 0".to_owned(),
+    }
+}
+
+fn readdress(readdress: Readdress) -> String {
+    match readdress {
+        Readdress::Destination(to) => format!("{} daddr set {to}", family(to.is_ipv6())),
+        Readdress::QuotedSource(to) => format!("{} set {}", quoted_source(to), bytes(to)),
+    }
+}
+
+/// Where an ICMP error has the source of the datagram that it quotes: behind 8 bytes of its own, at byte 12 of an IPv4
+/// header (RFC 792) or at byte 8 of an IPv6 header (RFC 4443 §3). As raw bytes, because written by name it would take the
+/// checksum along, which must not change for what is written back.
+fn quoted_source(address: IpAddr) -> &'static str {
+    if address.is_ipv6() { "@th,128,128" } else { "@th,160,32" }
+}
+
+fn bytes(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{:#010x}", address.to_bits()),
+        IpAddr::V6(address) => format!("{:#034x}", address.to_bits()),
     }
 }
 

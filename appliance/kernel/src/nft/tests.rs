@@ -2,7 +2,7 @@
 
 use halcyon_core::config::Protocol;
 use halcyon_core::config::types::{Cidr, Mac};
-use halcyon_core::plan::rules::{Base, Chain, Condition, Hook, Mark, Policy, Rule, Verdict, flags};
+use halcyon_core::plan::rules::{Base, Chain, Condition, Mark, Policy, Rule, Verdict, flags};
 
 use super::*;
 
@@ -10,8 +10,8 @@ fn cidrs<const N: usize>(texts: [&str; N]) -> std::collections::BTreeSet<Cidr> {
     texts.into_iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn base(hook: Hook, priority: i32, policy: Policy) -> Option<Base> {
-    Some(Base { hook, priority, policy })
+fn base(priority: i32, policy: Policy) -> Option<Base> {
+    Some(Base { priority, policy })
 }
 
 /// Every condition, mark and verdict that there is.
@@ -22,6 +22,7 @@ fn every_word() -> rules::Rules {
     };
     let tcp = |ports: &[u16]| Condition::Port(Protocol::Tcp, ports.iter().copied().collect());
     let vip = || Condition::Destination(cidrs(["192.0.2.100/32"]));
+    let quotes = |source: &str| Condition::Quotes(source.parse().unwrap());
     let flags = |among, are, not| Condition::TcpFlags { among, are, not };
     let origin = vec![
         Rule::when([macs(&[0x0b, 0x0c]), lan()]).then(Verdict::Jump("forwarded")),
@@ -38,6 +39,10 @@ fn every_word() -> rules::Rules {
             .readdressed("2001:db8::1".parse().unwrap())
             .then(Verdict::Accept),
         Rule::when([vip()]).readdressed("192.0.2.1".parse().unwrap()),
+        Rule::when([Condition::Icmp([3].into()), quotes("192.0.2.100")])
+            .requoted("192.0.2.1".parse().unwrap()),
+        Rule::when([Condition::Icmp6([1, 2].into()), quotes("2001:db8::100")])
+            .requoted("2001:db8::1".parse().unwrap()),
     ];
     let whose = vec![
         Rule::when([Condition::SocketMarked(true)]).counted(CounterName::Mine).marked(Mark::Is(7)),
@@ -47,7 +52,11 @@ fn every_word() -> rules::Rules {
             .counted(CounterName::Theirs)
             .marked(Mark::ByPort(Protocol::Tcp, [(80, 4096), (443, 4098)].into())),
     ];
-    let output = vec![Rule::when([macs(&[0x0b])]).counted(CounterName::Dropped).then(Verdict::Drop)];
+    let lastword = vec![
+        Rule::when([vip(), Condition::Protocol([6, 17].into())])
+            .counted(CounterName::Dropped)
+            .then(Verdict::Drop),
+    ];
     let input = vec![
         Rule::when([Condition::InLoopback]).then(Verdict::Accept),
         Rule::when([flags(flags::FIN | flags::SYN | flags::RST | flags::ACK, flags::SYN, true)])
@@ -55,7 +64,7 @@ fn every_word() -> rules::Rules {
         Rule::when([Condition::UdpSocketBound]).then(Verdict::Accept),
         Rule::when([Condition::Icmp([0, 3].into())]).then(Verdict::Accept),
         Rule::when([Condition::Icmp6([128].into())]).then(Verdict::Accept),
-        Rule::when([lan(), Condition::Source(cidrs(["192.0.2.0/24"])), Condition::Protocol(112)])
+        Rule::when([lan(), Condition::Source(cidrs(["192.0.2.0/24"])), Condition::Protocol([112].into())])
             .then(Verdict::Accept),
         Rule::when([Condition::Port(Protocol::Udp, [53].into())]).then(Verdict::Accept),
         Rule::when([Condition::Port(Protocol::Sctp, [99].into())]).then(Verdict::Accept),
@@ -68,8 +77,9 @@ fn every_word() -> rules::Rules {
             chain("origin", None, origin),
             chain("forwarded", None, forwarded),
             chain("whose", None, whose),
-            chain("output", base(Hook::Output, 0, Policy::Accept), output),
-            chain("input", base(Hook::Input, 0, Policy::Drop), input),
+            chain("lastword", None, lastword),
+            chain("delivered", base(100, Policy::Accept), Vec::new()),
+            chain("input", base(0, Policy::Drop), input),
         ],
     }
 }
@@ -97,6 +107,8 @@ table inet halcyon {
         @ll,48,48 0x52540000000b ip saddr { 192.0.2.1, 192.0.2.2 } return
         ip6 daddr 2001:db8::100 tcp dport 80 counter name delivered meta mark set 7 ip6 daddr set 2001:db8::1 accept
         ip daddr 192.0.2.100 ip daddr set 192.0.2.1
+        icmp type 3 @th,160,32 0xc0000264 @th,160,32 set 0xc0000201
+        icmpv6 type { 1, 2 } @th,128,128 0x20010db8000000000000000000000100 @th,128,128 set 0x20010db8000000000000000000000001
     }
     chain whose {
         socket mark != 0 counter name mine meta mark set 7
@@ -104,9 +116,11 @@ table inet halcyon {
         socket transparent 0 return
         ip daddr 192.0.2.100 counter name theirs meta mark set tcp dport map { 80 : 4096, 443 : 4098 }
     }
-    chain output {
-        type filter hook output priority 0; policy accept;
-        @ll,48,48 0x52540000000b counter name dropped drop
+    chain lastword {
+        ip daddr 192.0.2.100 meta l4proto { 6, 17 } counter name dropped drop
+    }
+    chain delivered {
+        type filter hook input priority 100; policy accept;
     }
     chain input {
         type filter hook input priority 0; policy drop;

@@ -33,7 +33,12 @@ fn the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named() 
         assert!(delivered.packets >= 3 && delivered.bytes >= 120, "{delivered:?}");
         assert_eq!(connect("192.0.2.3", VIP, 80), "answered");
         assert_eq!(kernel.counters().unwrap().delivered, delivered, "a member as client is no director");
+        let dropped = kernel.counters().unwrap().dropped.packets;
         assert_eq!(connect("192.0.2.50", VIP, 81), "ignored");
+        assert!(
+            kernel.counters().unwrap().dropped.packets > dropped,
+            "no service of this box: the last word"
+        );
         assert_eq!(connect("192.0.2.50", Ipv4Addr::new(192, 0, 2, 1), 80), "ignored");
 
         // The box's own connection: its answers come back in.
@@ -59,7 +64,7 @@ fn the_guard_counts_a_directors_frames_and_the_filter_drops_what_is_not_named() 
     });
 }
 
-/// Readdressed before routing and back behind IPVS, checksums and all: an application that is bound to the virtual
+/// Readdressed before IPVS and back behind it, checksums and all: an application that is bound to the virtual
 /// address alone gets what a fellow director forwarded, fragments included, and answers from that address.
 #[test]
 fn no_application_learns_of_the_way_past_ipvs() {
@@ -89,6 +94,39 @@ fn no_application_learns_of_the_way_past_ipvs() {
             assert_eq!(told.trim(), length.to_string());
             assert_eq!(kernel.counters().unwrap().delivered.packets, delivered + 1, "{length} bytes");
         }
+    });
+}
+
+/// "Fragmentation needed" about a datagram of the application's comes by way of the fellow that forwards for its client. It
+/// is no news to a socket unless the datagram that it quotes is that socket's again.
+#[test]
+fn an_error_that_a_director_forwarded_reaches_the_socket_that_it_is_about() {
+    in_namespace(async || {
+        sh("ip -n peer address add 192.0.2.50/24 dev eth0");
+        let mut kernel = kernel();
+        reconcile(&mut kernel, &desired()).await;
+        let _datagrams = std::net::UdpSocket::bind((VIP, 53)).unwrap();
+        let script = r#"
+import socket, struct
+def total(data):
+    s = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    s = (s & 0xffff) + (s >> 16)
+    return ~(s + (s >> 16)) & 0xffff
+service, client = socket.inet_aton('192.0.2.100'), socket.inet_aton('192.0.2.50')
+quoted = struct.pack('!BBHHHBBH', 0x45, 0, 1300, 1, 0x4000, 64, 17, 0) + service + client
+quoted += struct.pack('!HHHH', 53, 4000, 1280, 0)
+error = struct.pack('!BBHHH', 3, 4, 0, 0, 1000) + quoted
+error = error[:2] + struct.pack('!H', total(error)) + error[4:]
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+s.bind(('192.0.2.50', 0))
+s.sendto(error, ('192.0.2.100', 0))
+"#;
+        std::fs::write("/run/error.py", script).unwrap();
+        let delivered = kernel.counters().unwrap().delivered.packets;
+        sh("ip netns exec peer python3 /run/error.py");
+        assert_eq!(kernel.counters().unwrap().delivered.packets, delivered + 1);
+        let route = sh("ip route get 192.0.2.50 from 192.0.2.100");
+        assert!(route.contains("mtu 1000"), "{route}");
     });
 }
 

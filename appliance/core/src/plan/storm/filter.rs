@@ -1,10 +1,12 @@
-//! Packet rules, walked as netfilter walks them: the chains of a hook by rising priority, each until a verdict. `accept`
-//! ends the chain and not the hook, `drop` ends the packet (nft(8), "Verdict statements").
+//! Packet rules, walked as netfilter walks them: the chains by rising priority, each until a verdict. `accept` ends
+//! the chain and not the hook, `drop` ends the packet (nft(8), "Verdict statements").
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::config::Protocol;
 use crate::config::types::{LinkName, Mac};
-use crate::plan::rules::{Chain, Condition, Hook, Mark, Policy, Rule, Rules, Verdict};
+use crate::plan::rules::{Chain, Condition, Mark, Policy, Readdress, Rule, Rules, Verdict};
 
 use super::packet::{Packet, Segment};
 
@@ -13,10 +15,12 @@ use super::packet::{Packet, Segment};
 pub(super) struct Seen<'a> {
     /// As it is at the moment: rules can write its destination.
     pub packet: Packet,
-    /// Where it came in; `None` on output.
-    pub link: Option<&'a LinkName>,
-    /// Source MAC of the frame that brought it; the header stays on a packet that IPVS passes on.
-    pub mac: Option<Mac>,
+    /// Of an ICMP error, the source of the datagram that it quotes; rules can write that, too.
+    pub quotes: Option<IpAddr>,
+    /// Where it came in.
+    pub link: &'a LinkName,
+    /// Source MAC of the frame that brought it.
+    pub mac: Mac,
     pub mark: u32,
     /// A local socket expects it, with this mark, 0 for none; the one that listens included.
     pub socket: Option<u32>,
@@ -31,16 +35,28 @@ pub(super) struct Stopped {
     pub reset: bool,
 }
 
-/// Sends a packet through the chains of `hook` whose priorities are in `priorities`.
-pub(super) fn hook(
+impl<'a> Seen<'a> {
+    /// A packet as it comes in; `socket` is the mark of the local socket that expects it.
+    pub(super) fn new(packet: Packet, (link, mac): (&'a LinkName, Mac), socket: Option<u32>) -> Self {
+        let quotes = matches!(packet.segment, Segment::Error(_)).then(|| packet.service.ip());
+        Self { packet, quotes, link, mac, mark: 0, socket }
+    }
+
+    /// The packet by which its conversation is looked up: that of an error is what it quotes, turned round.
+    pub(super) fn asks(&self) -> Packet {
+        let mut packet = self.packet;
+        packet.service.set_ip(self.quotes.unwrap_or(packet.service.ip()));
+        packet
+    }
+}
+
+/// Sends a packet through the chains of local input whose priorities are in `priorities`.
+pub(super) fn input(
     rules: &Rules,
-    hook: Hook,
     priorities: RangeInclusive<i32>,
     seen: &mut Seen<'_>,
 ) -> Result<(), Stopped> {
-    let base = |chain: &&Chain| {
-        chain.base.as_ref().is_some_and(|b| b.hook == hook && priorities.contains(&b.priority))
-    };
+    let base = |chain: &&Chain| chain.base.as_ref().is_some_and(|base| priorities.contains(&base.priority));
     let mut chains: Vec<&Chain> = rules.chains.iter().filter(base).collect();
     chains.sort_by_key(|chain| chain.base.map(|b| b.priority));
     for chain in chains {
@@ -59,6 +75,24 @@ pub(super) fn hook(
     Ok(())
 }
 
+/// `IPPROTO_ICMP` and `IPPROTO_ICMPV6` (include/uapi/linux/in.h, in6.h).
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
+/// The type of an error as it matters most: a service that does not hear of it goes on sending what does not fit
+/// (RFC 792, destination unreachable; RFC 4443 §3.2).
+const FRAGMENTATION_NEEDED: u8 = 3;
+const PACKET_TOO_BIG: u8 = 2;
+
+fn protocol_number(packet: &Packet) -> u8 {
+    match packet.segment.transport() {
+        Some(Protocol::Tcp) => 6,
+        Some(Protocol::Udp) => 17,
+        Some(Protocol::Sctp) => 132,
+        None if packet.service.is_ipv6() => ICMP6,
+        None => ICMP,
+    }
+}
+
 /// The longest row of jumps (`NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h).
 const DEEPEST: u8 = 16;
 
@@ -73,13 +107,15 @@ fn chain_verdict(rules: &Rules, chain: &Chain, seen: &mut Seen<'_>, depth: u8) -
             Some(Mark::Is(mark)) => seen.mark = *mark,
             Some(Mark::ByPort(protocol, marks)) => {
                 let Packet { service, segment, .. } = seen.packet;
-                let port = Some(service.port()).filter(|_| segment.protocol() == *protocol);
+                let port = Some(service.port()).filter(|_| segment.transport() == Some(*protocol));
                 let Some(mark) = port.and_then(|port| marks.get(&port)) else { continue };
                 seen.mark = *mark;
             }
         }
-        if let Some(to) = rule.destination {
-            seen.packet.service.set_ip(to);
+        match rule.readdress {
+            None => {}
+            Some(Readdress::Destination(to)) => seen.packet.service.set_ip(to),
+            Some(Readdress::QuotedSource(to)) => seen.quotes = seen.quotes.map(|_| to),
         }
         match rule.verdict {
             None => {}
@@ -105,15 +141,19 @@ fn holds(condition: &Condition, seen: &Seen<'_>) -> bool {
     let packet = &seen.packet;
     let (source, destination) = (packet.client.ip(), packet.service.ip());
     match condition {
-        Condition::In(link) => seen.link == Some(link),
+        Condition::In(link) => seen.link == link,
         // The packets of clients and members come over a wire.
-        Condition::InLoopback | Condition::Protocol(_) | Condition::Icmp(_) | Condition::Icmp6(_) => false,
-        Condition::SourceMac(macs) => seen.mac.is_some_and(|mac| macs.contains(&mac)),
+        Condition::InLoopback => false,
+        Condition::SourceMac(macs) => macs.contains(&seen.mac),
         Condition::Source(networks) => networks.iter().any(|n| n.contains(source)),
         Condition::Destination(networks) => networks.iter().any(|n| n.contains(destination)),
         Condition::Port(protocol, ports) => {
-            packet.segment.protocol() == *protocol && ports.contains(&packet.service.port())
+            packet.segment.transport() == Some(*protocol) && ports.contains(&packet.service.port())
         }
+        Condition::Protocol(numbers) => numbers.contains(&protocol_number(packet)),
+        Condition::Icmp(types) => protocol_number(packet) == ICMP && types.contains(&FRAGMENTATION_NEEDED),
+        Condition::Icmp6(types) => protocol_number(packet) == ICMP6 && types.contains(&PACKET_TOO_BIG),
+        Condition::Quotes(source) => seen.quotes == Some(*source),
         Condition::Marked(marks) => marks.contains(&seen.mark),
         Condition::TcpFlags { among, are, not } => {
             packet.segment.flags().is_some_and(|flags| (flags & among == *are) != *not)

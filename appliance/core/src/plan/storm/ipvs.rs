@@ -44,7 +44,9 @@ pub(super) fn ruling(station: &Station, packet: &Packet, mark: u32, made: Option
     if let Some(entry) = made.or_else(|| station.entries.get(&conversation(packet)))
         && !begins_anew(station, packet, entry)
     {
-        match entry.bound.map(|service| station.weight_of(service, entry.server)) {
+        let destination = entry.bound.map(|service| station.weight_of(service, entry.server));
+        // An error goes where the entry says, whether that destination is there or not (`ip_vs_in_icmp`).
+        match destination.filter(|_| packet.segment.transport().is_some()) {
             // Deleted: expired at once and scheduled anew, or dropped without a word.
             Some(None) if station.ipvs_sysctl("expire_nodest_conn") => {}
             Some(None) => return Ruling::Stuck(*entry),
@@ -71,7 +73,7 @@ fn schedule(station: &Station, packet: &Packet, mark: u32) -> Ruling {
     let picked_up = match packet.segment {
         Segment::Syn | Segment::Datagram => true,
         Segment::Middle => station.ipvs_sysctl("sloppy_tcp"),
-        Segment::Reset => false,
+        Segment::Reset | Segment::Error(_) => false,
     };
     let found = service(station, packet, mark).filter(|_| picked_up);
     let Some((which, service)) = found else { return Ruling::Pass };

@@ -30,6 +30,8 @@ pub enum Segment {
     Reset,
     /// UDP.
     Datagram,
+    /// An ICMP error that quotes a packet of the conversation, which the service had sent: "fragmentation needed", say.
+    Error(Protocol),
 }
 
 /// Who put the frame on the wire.
@@ -56,18 +58,24 @@ impl Segment {
     /// All segments of one transport.
     pub fn of(protocol: Protocol) -> &'static [Self] {
         match protocol {
-            Protocol::Tcp => &[Self::Syn, Self::Middle, Self::Reset],
-            Protocol::Udp => &[Self::Datagram],
+            Protocol::Tcp => &[Self::Syn, Self::Middle, Self::Reset, Self::Error(Protocol::Tcp)],
+            Protocol::Udp => &[Self::Datagram, Self::Error(Protocol::Udp)],
             Protocol::Sctp => &[],
         }
     }
 
-    /// Its transport.
+    /// The transport of its conversation.
     pub fn protocol(self) -> Protocol {
         match self {
             Self::Syn | Self::Middle | Self::Reset => Protocol::Tcp,
             Self::Datagram => Protocol::Udp,
+            Self::Error(protocol) => protocol,
         }
+    }
+
+    /// Its own transport; an error has none.
+    pub(super) fn transport(self) -> Option<Protocol> {
+        Some(self.protocol()).filter(|_| !matches!(self, Self::Error(_)))
     }
 
     /// The flags of a TCP segment as on the wire.
@@ -76,7 +84,7 @@ impl Segment {
             Self::Syn => Some(0x02),
             Self::Middle => Some(0x10),
             Self::Reset => Some(0x04),
-            Self::Datagram => None,
+            Self::Datagram | Self::Error(_) => None,
         }
     }
 }
@@ -88,6 +96,7 @@ impl fmt::Display for Packet {
             Segment::Middle => "segment in mid-stream",
             Segment::Reset => "RST",
             Segment::Datagram => "datagram",
+            Segment::Error(_) => "ICMP error about",
         };
         write!(f, "{what} {} > {}", self.client, self.service)
     }

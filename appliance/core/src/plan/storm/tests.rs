@@ -12,7 +12,14 @@ use crate::plan::state::Virtual;
 use fixture::{Member, PORT, address, cluster, lan, mac, mark, packet, service};
 
 const ALL: [Promise; 3] = [Promise::Once, Promise::Served, Promise::Owner];
-const SEGMENTS: [Segment; 4] = [Segment::Syn, Segment::Middle, Segment::Reset, Segment::Datagram];
+const SEGMENTS: [Segment; 6] = [
+    Segment::Syn,
+    Segment::Middle,
+    Segment::Reset,
+    Segment::Datagram,
+    Segment::Error(Protocol::Tcp),
+    Segment::Error(Protocol::Udp),
+];
 
 /// Every entry that a member of `count` may hold for the conversation, from whatever past.
 fn entries(count: usize, protocol: Protocol) -> Vec<Option<Entry>> {
@@ -131,6 +138,14 @@ fn each_protection_that_is_taken_out_is_found_where_it_saves() {
         ("way past IPVS", Box::new(without_chain("origin")), Served),
         ("way back behind it", Box::new(without_chain("delivered")), Served),
         ("weight 0 of the others", Box::new(equal_weights), Owner),
+        (
+            "last word and way past IPVS, of errors",
+            Box::new(|c: &mut Cluster| {
+                without_chain("errors")(c);
+                without_chain("last_word")(c);
+            }),
+            Once,
+        ),
         (
             "last word, of a service that the others serve no more",
             Box::new(|c: &mut Cluster| {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::config::types::{LinkName, Mac};
-use crate::plan::rules::Hook;
 use crate::plan::state::Virtual;
 
 use super::filter::{self, Seen};
@@ -159,13 +158,7 @@ impl Search<'_> {
     fn arrive(&mut self, mut walk: Walk, frame: Frame, at: usize) {
         let station = &self.cluster.stations[at];
         walk.steps.push(Step::Arrives { at, link: frame.link.clone(), ttl: frame.ttl });
-        let mut seen = Seen {
-            packet: frame.packet,
-            link: Some(&frame.link),
-            mac: Some(frame.source),
-            mark: 0,
-            socket: station.socket(&frame.packet),
-        };
+        let mut seen = Seen::new(frame.packet, (&frame.link, frame.source), station.socket(&frame.packet));
         if station.holds(frame.packet.client.ip()) {
             return self.end(walk, End::Martian { at });
         }
@@ -175,14 +168,14 @@ impl Search<'_> {
             }
             return self.end(walk, End::NotMine { at });
         }
-        let below = filter::hook(&station.kernel.rules, Hook::Input, i32::MIN..=IPVS - 1, &mut seen);
+        let below = filter::input(&station.kernel.rules, i32::MIN..=IPVS - 1, &mut seen);
         if seen.mark != 0 {
             walk.steps.push(Step::Marked { at, mark: seen.mark });
         }
         if let Err(stopped) = below {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
-        let packet = seen.packet;
+        let packet = seen.asks();
         // What was readdressed is not the conversation that left an entry here before.
         let entry = walk.entries.get(&at).filter(|_| packet.service == frame.packet.service);
         match ruling(station, &packet, seen.mark, entry) {
@@ -198,7 +191,7 @@ impl Search<'_> {
     }
 
     /// IPVS passes the packet on by direct routing, or lets it through to the socket when the server is this box.
-    fn forward(&mut self, mut walk: Walk, frame: &Frame, at: usize, mut seen: Seen<'_>, choice: Choice) {
+    fn forward(&mut self, mut walk: Walk, frame: &Frame, at: usize, seen: Seen<'_>, choice: Choice) {
         let station = &self.cluster.stations[at];
         let server = choice.entry.server.0;
         walk.steps.push(match choice.scheduled_by {
@@ -216,25 +209,21 @@ impl Search<'_> {
         if frame.ttl <= 1 {
             return self.end(walk, End::Expired { at });
         }
-        // The frame's header is still there, its link is not (`ip_vs_send_or_cont`: `in` is NULL).
-        seen.link = None;
-        match filter::hook(&station.kernel.rules, Hook::Output, i32::MIN..=i32::MAX, &mut seen) {
-            Err(stopped) => self.end(walk, End::Filtered { at, chain: stopped.chain }),
-            Ok(()) => self.send(walk, &Frame { packet: seen.packet, ..frame.clone() }, at, server),
-        }
+        self.send(walk, &Frame { packet: seen.packet, ..frame.clone() }, at, server);
     }
 
     fn deliver(&mut self, walk: Walk, frame: &Frame, at: usize, mut seen: Seen<'_>) {
         let station = &self.cluster.stations[at];
-        let above = filter::hook(&station.kernel.rules, Hook::Input, IPVS + 1..=i32::MAX, &mut seen);
+        let above = filter::input(&station.kernel.rules, IPVS + 1..=i32::MAX, &mut seen);
         if let Err(stopped) = above {
             return self.end(walk, End::Filtered { at, chain: stopped.chain });
         }
         // An answer from another address than the client has asked is none.
-        let expected = seen.packet.service == frame.packet.service
-            && match seen.packet.segment {
-                Segment::Syn | Segment::Datagram => station.answers(&seen.packet),
-                Segment::Middle => station.sockets.contains_key(&conversation(&seen.packet)),
+        let packet = seen.asks();
+        let expected = packet.service == frame.packet.service
+            && match packet.segment {
+                Segment::Syn | Segment::Datagram => station.answers(&packet),
+                Segment::Middle | Segment::Error(_) => station.sockets.contains_key(&conversation(&packet)),
                 Segment::Reset => true,
             };
         let end = if expected { End::Served { at, mark: seen.mark } } else { End::Refused { at } };

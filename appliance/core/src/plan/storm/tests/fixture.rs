@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::types::{Cidr, LinkName, Mac};
 use crate::config::{Forwarding, Protocol};
-use crate::plan::rules::{Base, Chain, Condition, CounterName, Hook, Mark, Policy, Rule, Rules, Verdict};
+use crate::plan::rules::{Base, Chain, Condition, CounterName, Mark, Policy, Rule, Rules, Verdict};
 use crate::plan::state::{
     Address, AddressRole, Destination, KernelState, SyncDaemon, SyncRole, Virtual, VirtualService,
 };
@@ -126,28 +126,38 @@ fn rules(me: usize, count: usize) -> Rules {
     let vip = || Condition::Destination(BTreeSet::from([Cidr::host(VIP.into())]));
     let port = |protocol| Condition::Port(protocol, BTreeSet::from([PORT]));
     let tcp = |among, are| vec![vip(), port(Protocol::Tcp), Condition::TcpFlags { among, are, not: false }];
-    let from_peers = || Condition::SourceMac(peers.clone());
-    let base = |hook, priority, policy| Some(Base { hook, priority, policy });
+    let error = || Condition::Icmp([3].into());
+    let from_peers = |more: [Condition; 1]| {
+        Rule::when([Condition::SourceMac(peers.clone()), vip()].into_iter().chain(more))
+    };
+    let base = |priority, policy| Some(Base { priority, policy });
 
     let origin = Chain {
         name: "origin",
-        base: base(Hook::Input, -150, Policy::Accept),
-        rules: [Protocol::Tcp, Protocol::Udp]
-            .map(|p| {
-                Rule::when([from_peers(), vip(), port(p)]).marked(Mark::Is(0x200)).readdressed(address(me))
-            })
-            .into(),
+        base: base(-150, Policy::Accept),
+        rules: vec![
+            from_peers([port(Protocol::Tcp)]).marked(Mark::Is(0x200)).readdressed(address(me)),
+            from_peers([port(Protocol::Udp)]).marked(Mark::Is(0x200)).readdressed(address(me)),
+        ],
+    };
+    let errors = Chain {
+        name: "errors",
+        base: base(-140, Policy::Accept),
+        rules: vec![from_peers([error()]).marked(Mark::Is(0x201)).requoted(address(me))],
     };
     let delivered = Chain {
         name: "delivered",
-        base: base(Hook::Input, 100, Policy::Accept),
-        rules: vec![Rule::when([Condition::Marked([0x200].into())]).readdressed(VIP.into())],
+        base: base(100, Policy::Accept),
+        rules: vec![
+            Rule::when([Condition::Marked([0x200].into())]).readdressed(VIP.into()),
+            Rule::when([Condition::Marked([0x201].into())]).requoted(VIP.into()),
+        ],
     };
     let owner = Chain {
         name: "owner",
-        base: base(Hook::Input, -90, Policy::Accept),
+        base: base(-90, Policy::Accept),
         rules: vec![
-            Rule::when([from_peers()]).then(Verdict::Accept),
+            Rule::when([Condition::SourceMac(peers.clone())]).then(Verdict::Accept),
             Rule::when(tcp(6, 0)).then(Verdict::Jump("whose")),
             Rule::when(tcp(22, 2)).marked(Mark::Is(0x100)),
         ],
@@ -162,20 +172,26 @@ fn rules(me: usize, count: usize) -> Rules {
     };
     let input = Chain {
         name: "input",
-        base: base(Hook::Input, 0, Policy::Drop),
+        base: base(0, Policy::Drop),
         rules: [
             Rule::when([vip(), port(Protocol::Tcp)]),
             Rule::when([vip(), port(Protocol::Udp)]),
             Rule::when([Condition::Marked([0x200].into())]),
+            Rule::when([error()]),
         ]
         .map(|rule| rule.then(Verdict::Accept))
         .into(),
     };
     let last_word = Chain {
         name: "last_word",
-        base: base(Hook::Output, 0, Policy::Accept),
-        rules: vec![Rule::when([from_peers(), vip()]).counted(CounterName::Dropped).then(Verdict::Drop)],
+        base: base(-50, Policy::Accept),
+        rules: vec![
+            from_peers([Condition::Protocol([6, 17].into())])
+                .counted(CounterName::Dropped)
+                .then(Verdict::Drop),
+            from_peers([Condition::Quotes(VIP.into())]).counted(CounterName::Dropped).then(Verdict::Drop),
+        ],
     };
     let ownership = if count == 2 { vec![owner, whose] } else { vec![] };
-    Rules { chains: [vec![origin], ownership, vec![input, delivered, last_word]].concat() }
+    Rules { chains: [vec![origin], ownership, vec![errors, last_word, input, delivered]].concat() }
 }

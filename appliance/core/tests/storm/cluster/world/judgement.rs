@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use halcyon_core::config::Protocol;
-use halcyon_core::plan::rules::{Condition, Hook, Rule, Rules, Verdict};
+use halcyon_core::plan::rules::{Condition, Rule, Rules, Verdict};
 use halcyon_core::plan::storm::{Answers, End, Packet, Promise, Segment, Sender, Station, check, walk};
 use halcyon_core::reconcile::Op;
 
@@ -20,8 +20,7 @@ const AT_REST: [Promise; 3] = [Promise::Once, Promise::Served, Promise::Owner];
 
 /// Whether clients reach a port of the virtual address: a document's rules come a moment after the document.
 fn lets_in(rules: &Rules, (protocol, port): (Protocol, u16)) -> bool {
-    let mut filters =
-        rules.chains.iter().filter(|c| c.base.is_some_and(|base| base.hook == Hook::Input)).peekable();
+    let mut filters = rules.chains.iter().filter(|c| c.base.is_some()).peekable();
     let opening = |rule: &Rule| {
         let for_port = rule
             .conditions
@@ -42,9 +41,9 @@ impl World {
         let promises: &[Promise] = if at_rest { &AT_REST } else { &ALWAYS };
         for number in 0..self.talks.len() {
             let segments: &[Segment] = match self.talks[number].segment {
-                Segment::Datagram => &[Segment::Datagram],
+                Segment::Datagram => &[Segment::Datagram, Segment::Error(Protocol::Udp)],
                 // A reset goes where an entry leads, as a segment in mid-stream does, and nowhere else.
-                _ => &[Segment::Syn, Segment::Middle],
+                _ => &[Segment::Syn, Segment::Middle, Segment::Error(Protocol::Tcp)],
             };
             for &segment in segments {
                 self.judgements += 1;
