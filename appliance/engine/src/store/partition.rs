@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use fatfs::{FileSystem, FsOptions};
@@ -28,7 +28,19 @@ pub fn find(origin: &Origin) -> Result<PathBuf, String> {
         gpt::primary(|at, room| device.read_exact_at(room, at).is_ok()).ok().map(|placed| placed.table)
     };
     let tables = disks.keys().filter_map(|disk| Some((disk.clone(), table(disk)?))).collect();
-    choose(origin, &disks, &tables, |device| stamp(&node(device))).map(|device| node(&device))
+    let device = node(&choose(origin, &disks, &tables, |device| stamp(&node(device)))?);
+    handed_over(&device, nix::unistd::geteuid().as_raw())?;
+    Ok(device)
+}
+
+/// The engine may read every file, yet CONFIG counts only once PID 1 has made it this user's: before, it may be about to
+/// be wiped, and writing to it would fail.
+fn handed_over(device: &Path, user: u32) -> Result<(), String> {
+    match fs::metadata(device) {
+        Ok(facts) if facts.uid() == user => Ok(()),
+        Ok(_) => Err(format!("{} has not been handed over to the engine yet", device.display())),
+        Err(error) => Err(format!("{}: {error}", device.display())),
+    }
 }
 
 /// Partitions' device names by number.
@@ -126,6 +138,17 @@ mod tests {
         let why = chosen("halcyon.stamp=0", &all, &[2, 5], "vdb2").unwrap_err();
         assert!(why.contains("2 disks look like"), "{why}");
         assert_eq!(chosen("", &all[..2], &[2, 5], ""), Ok("vda5".to_owned()));
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_opened() {
+        let path = std::env::temp_dir().join(format!("halcyon-handed-over-{}", std::process::id()));
+        fs::write(&path, "").unwrap();
+        let owner = fs::metadata(&path).unwrap().uid();
+        assert_eq!(handed_over(&path, owner), Ok(()));
+        assert!(handed_over(&path, owner + 1).unwrap_err().contains("handed over"));
+        fs::remove_file(&path).unwrap();
+        assert!(handed_over(&path, owner).is_err());
     }
 
     #[test]
