@@ -17,10 +17,10 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 /// A time so far behind the image's is nobody's.
 const LONGEST: Duration = Duration::from_secs(20 * 365 * 86_400);
 
-/// Sets a clock that PID 1 had to raise to `image` to the time that was written down last; what was done.
+/// Sets a clock that PID 1 had to raise to `image` on to the time that was written down last; what was done.
 pub(super) fn restore(image: Duration) -> Option<String> {
     let text = fs::read_to_string(file()).ok()?;
-    let floor = later(text.trim().parse().ok()?, image)?;
+    let floor = later(text.trim().parse().ok()?, image).filter(|floor| *floor > now())?;
     let seconds = i64::try_from(floor.as_secs()).ok()?;
     Some(match clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: 0 }) {
         Ok(()) => format!("the clock was set to the last known time ({seconds})"),
@@ -36,12 +36,21 @@ fn later(seconds: u64, image: Duration) -> Option<Duration> {
 
 /// Writes the time down.
 pub(super) fn save() -> io::Result<()> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (path, new) = (file(), format!("{}.new", file()));
     let mut file = File::create(&new)?;
-    writeln!(file, "{}", now.as_secs())?;
+    writeln!(file, "{}", now().as_secs())?;
     file.sync_data()?;
     fs::rename(new, path)
+}
+
+/// Whether its file can be opened: no file can, once the kernel had to give the filesystem up (`ext4_file_open`,
+/// fs/ext4/file.c).
+pub(super) fn is_there() -> io::Result<()> {
+    File::open(file()).map(drop)
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn file() -> String {

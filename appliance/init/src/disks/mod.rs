@@ -2,7 +2,7 @@
 //!
 //! | what | when |
 //! |---|---|
-//! | [`state`] | STATE grown, mounted, made anew; the [`clock`] floor on it |
+//! | [`tending`] | STATE grown, mounted, made anew ([`state`]), again after its disk was away; the [`clock`] floor on it |
 //! | [`install`] | `halctl install`, or `halcyon.install=DISK` on the kernel's command line |
 //! | [`reset`] | `halctl factory-reset`, or `halcyon.reset` on the kernel's command line |
 //!
@@ -18,6 +18,7 @@ mod power;
 mod reset;
 mod state;
 mod survey;
+mod tending;
 mod window;
 
 use std::fs::{self, File};
@@ -35,7 +36,7 @@ use halcyon_core::supervise::control::Request as Going;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::cmdline::RESET;
-use crate::{devices, listen, machine};
+use crate::{devices, listen};
 
 /// The boot loader's variables on the EFI system partition.
 const GRUBENV: &str = "grub/grubenv";
@@ -112,7 +113,7 @@ pub(crate) fn run() -> ExitCode {
     }
     let _ = rustix::process::nice(10);
     for (name, duty) in
-        [("state", look_after_state as fn(&Start)), ("asked", answer), ("install", install_unattended)]
+        [("state", tending::tend as fn(&Start)), ("asked", answer), ("install", install_unattended)]
     {
         let start = Arc::clone(&start);
         if let Err(error) = thread::Builder::new().name(name.into()).spawn(move || duty(&start)) {
@@ -141,45 +142,6 @@ fn end(start: &Start) {
             Ok(()) => eprintln!("{disk}: keys, history and STATE are forgotten"),
             Err(why) => eprintln!("nothing was reset: {why}"),
         }
-    }
-}
-
-fn look_after_state(start: &Start) {
-    let reset = start.says(RESET);
-    let Some(disk) = start.await_disk() else {
-        devices::ready();
-        return;
-    };
-    if reset {
-        match reset::forget(&disk) {
-            Ok(()) => tell(&disk, "keys, history and STATE are forgotten, as the kernel's command line asks"),
-            Err(why) => tell(&disk, &format!("nothing was reset: {why}")),
-        }
-        devices::ready();
-    }
-    if !state::is_open() {
-        match state::open(&disk, if reset { state::Keep::No } else { state::Keep::Yes }) {
-            Ok(news) => news.iter().for_each(|news| tell(&disk, news)),
-            Err(why) => {
-                tell(&disk, &format!("STATE is not used: {why}"));
-                return;
-            }
-        }
-    }
-    if let Err(why) = state::directory(LOG.0, LOG.1) {
-        eprintln!("{why}");
-    }
-    if let Some(done) = machine::raised_to().and_then(clock::restore) {
-        eprintln!("{done}");
-    }
-    let mut failed = false;
-    loop {
-        if let Err(error) = clock::save()
-            && !std::mem::replace(&mut failed, true)
-        {
-            eprintln!("the time cannot be written down: {error}");
-        }
-        thread::sleep(clock::EVERY);
     }
 }
 

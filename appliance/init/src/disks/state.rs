@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use halcyon_core::disk::gpt::Partition;
@@ -169,6 +169,20 @@ pub(super) fn is_open() -> bool {
     let mut table = String::new();
     let read = File::open("/proc/self/mounts").and_then(|mut file| file.read_to_string(&mut table));
     read.is_ok() && table.lines().any(|line| line.split(' ').nth(1) == Some(MOUNTED))
+}
+
+/// Whether the kernel still has the device of what is mounted.
+pub(super) fn is_there() -> bool {
+    let device = fs::metadata(MOUNTED).map(|root| root.dev());
+    let place =
+        |device| format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    device.is_ok_and(|device| Path::new(&place(device)).exists())
+}
+
+/// Unmounts it, whoever has files open there: what they write is lost, and they are to open them anew.
+pub(super) fn let_go() {
+    // It fails when nothing is mounted.
+    let _ = unmount(MOUNTED, UnmountFlags::DETACH);
 }
 
 /// A directory on the volume for a unit's user.
