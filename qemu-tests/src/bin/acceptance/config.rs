@@ -93,9 +93,9 @@ fn wait_passed_over(pair: &mut Pair, why: &str) -> Result<String> {
     Ok(refused(&event))
 }
 
-/// Puts the document of the next revision on the box.
-pub(crate) fn hand_over(pair: &mut Pair, agent: &Agent) -> Result<()> {
-    pair.wording.revision = 2;
+/// Puts the document of a revision on the box.
+pub(crate) fn hand_over(pair: &mut Pair, agent: &Agent, revision: u64) -> Result<()> {
+    pair.wording.revision = revision;
     let document = pair.cluster.document(&pair.wording);
     let signature = pair.sign(&document)?;
     agent.write_long(NEXT, &document)?;
@@ -136,7 +136,7 @@ fn trial(story: &mut Story) -> Result<()> {
             pair.power_on(0)?;
             pair.wait_ready(0)?;
             wait_history(&agent, "* generation 1, permanent")?;
-            hand_over(pair, &agent)
+            hand_over(pair, &agent, 2)
         })?;
         story.step("a trial is undone by silence", |story| {
             let mark = pair.boxes[0].machine()?.report.mark();
@@ -168,7 +168,7 @@ fn trial(story: &mut Story) -> Result<()> {
         story.step(
             "a confirmed one survives a power cut, and the way back is a generation of its own",
             |_| {
-                hand_over(pair, &agent)?;
+                hand_over(pair, &agent, 2)?;
                 on_trial(pair, &agent)?;
                 halctl(&agent, &["confirm"])?;
                 pair.cut_power(0);
@@ -202,7 +202,7 @@ fn damaged_record(story: &mut Story) -> Result<()> {
             pair.power_on(0)?;
             pair.wait_ready(0)?;
             wait_history(&agent, "* generation 1, permanent")?;
-            hand_over(pair, &agent)?;
+            hand_over(pair, &agent, 2)?;
             halctl(&agent, &["apply", NEXT]).map(drop)
         })?;
         story.step("with a bit of the newer one flipped it comes up with the older, and says why", |story| {
