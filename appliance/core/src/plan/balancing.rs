@@ -5,8 +5,8 @@
 //! has nothing to rewrite and nothing can be late. What a client sent is weighted as the document says, what this box's
 //! own sockets expect carries [`HERE`] and is weighted 100 for this box and 0 for every other; what a fellow director
 //! forwarded never comes to IPVS ([`guard`](super::guard)). A standby carries no table until it is master. For a while
-//! after it has yielded it keeps the marks that tell whose an open connection is: a client that has missed the new
-//! master's announcement goes on sending here.
+//! after it has yielded it keeps the one it had: a client that has missed the new master's announcement goes on sending
+//! here, and only the entries of this box know, with three or more members, whose its open connections are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     let mut directs = false;
     for service in box_.config.services.values() {
         if !box_.directs(service) {
-            let why = "standby: only the master directs; what it forwards here is served";
+            let why = "standby: only who is master, or was a moment ago, directs; what others forward here is served";
             plan.because(format!("no service {}", service.name), why);
             continue;
         }

@@ -193,18 +193,15 @@ impl<'a> Perspective<'a> {
         self.config.vrrp.values().filter(move |i| me.director && me.interfaces.contains_key(&i.id.interface))
     }
 
-    /// This box forwards for `service` now. With every strategy but a standby's each director always does.
+    /// This box forwards for `service` now. With every strategy but a standby's each director always does; a standby
+    /// while it is master, and for a while after.
     fn directs(&self, service: &Service) -> bool {
+        let attracts = |i: &VrrpInstance| self.is_master(&i.id) || self.view.yielded.contains(&i.id);
         self.me.director
             && match self.config.cluster.storm {
                 Storm::Weights | Storm::SecondNic(_) => true,
-                Storm::Standby(_) => self.instance_of(service).is_some_and(|i| self.is_master(&i.id)),
+                Storm::Standby(_) => self.instance_of(service).is_some_and(attracts),
             }
-    }
-
-    /// This box, a standby, was master of the service's address until a moment ago.
-    fn has_yielded(&self, service: &Service) -> bool {
-        self.me.director && self.instance_of(service).is_some_and(|i| self.view.yielded.contains(&i.id))
     }
 
     /// The instance that holds the service's address.

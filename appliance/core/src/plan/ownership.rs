@@ -71,10 +71,10 @@ fn others<'a>(box_: &Perspective<'a>) -> impl Iterator<Item = (u32, &'a Service,
     })
 }
 
-/// The services that the marks lead to, of what this box directs or has directed a moment ago.
+/// The services that the marks lead to, of what this box directs.
 pub(super) fn services(box_: &Perspective<'_>, plan: &mut Plan) {
     for (mark, service, me, other) in others(box_) {
-        if !box_.directs(service) && !box_.has_yielded(service) {
+        if !box_.directs(service) {
             continue;
         }
         let destination = |weight| Destination { weight, forwarding: service.forwarding };

@@ -74,16 +74,22 @@ fn a_standby_directs_as_master_only_and_serves_and_guards_always() {
 }
 
 #[test]
-fn a_standby_that_has_yielded_hands_open_connections_on_and_nothing_else() {
+fn a_standby_that_has_yielded_keeps_its_table_and_lets_the_address_go() {
     let config = document(STANDBY);
-    let mut view = View { yielded: config.vrrp.keys().cloned().collect(), ..View::default() };
-    let services = |view: &View| destinations(&plan(&config, &castor(), view).state);
-    assert_eq!(services(&view), ["mark 4097: 192.168.0.236 1, 192.168.0.238 2"]);
-    let dead = (config.services.keys().next().expect("one").clone(), ServerName("pollux".to_owned()));
-    view.health.insert(dead, Health::Down);
-    assert_eq!(services(&view), ["mark 4097: 192.168.0.236 1"], "what a dead box held is reset");
-    view.yielded.clear();
-    assert_eq!(services(&view), [""; 0]);
+    let view = |master, yielded: bool| {
+        let ids = config.vrrp.keys().cloned();
+        let state = if master { VrrpState::Master } else { VrrpState::Backup };
+        View {
+            vrrp: ids.clone().map(|id| (id, state)).collect(),
+            yielded: if yielded { ids.collect() } else { BTreeSet::new() },
+            ..View::default()
+        }
+    };
+    let [master, yielded, backup] = [(true, false), (false, true), (false, false)]
+        .map(|(master, yielded)| plan(&config, &castor(), &view(master, yielded)).state);
+    assert!(!master.services.is_empty());
+    assert_eq!((&yielded.services, &yielded.addresses), (&master.services, &backup.addresses));
+    assert!(backup.services.is_empty());
 }
 
 #[test]
