@@ -8,8 +8,8 @@ pub mod medium;
 pub mod partition;
 mod work;
 
-use work::carry_out;
 pub use work::{Failure, Work, Written};
+use work::{carry_out, seed};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a partition that nobody asks for is looked at.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often one that is seldom written to is asked whether it still takes writes.
+const PROBE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 enum Command {
@@ -149,6 +151,7 @@ struct Open {
     store: Store,
     /// Why nothing can be written.
     unwritable: Option<String>,
+    probed: Instant,
 }
 
 impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
@@ -201,6 +204,11 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
         if let Err(error) = found.medium.keys() {
             return Some(error.to_string());
         }
+        if found.unwritable.is_none() && found.probed.elapsed() > PROBE {
+            found.probed = Instant::now();
+            let same = opening::probe(found.store.keys());
+            return found.medium.carry_out(&same).err().map(|error| error.to_string());
+        }
         if found.unwritable.is_some()
             && let Ok((again, contents)) = self.begin()
             && contents.unwritable.is_none()
@@ -223,7 +231,7 @@ impl<F: Fn() -> Result<PathBuf, String>> Keeper<F> {
             Some(Open { store, unwritable: Some(why), .. }) => {
                 (Err(Failure::Lost(why.clone())), records(store.slots()))
             }
-            Some(Open { medium, store, unwritable: None }) => {
+            Some(Open { medium, store, unwritable: None, .. }) => {
                 let outcome = carry_out(medium, store, work, origin);
                 (outcome, records(store.slots()))
             }
@@ -324,21 +332,11 @@ fn read(
     let slots = Slots::read(&medium.slots(), &keys);
     let (_, passed_over) = slots.at_start();
     let store = Store::at_start(keys, slots);
-    Ok((Open { medium, store, unwritable }, passed_over))
+    Ok((Open { medium, store, unwritable, probed: Instant::now() }, passed_over))
 }
 
 fn records(slots: &Slots) -> Vec<Kept> {
     slots.history().into_iter().cloned().collect()
-}
-
-/// Of the kernel's generator; waits until it has been seeded, once after boot.
-fn seed() -> Result<[u8; 32], String> {
-    let mut seed = [0; 32];
-    match rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()) {
-        Ok(32) => Ok(seed),
-        Ok(_) => Err("the kernel's generator gave too little".to_owned()),
-        Err(error) => Err(format!("the kernel's generator gave nothing: {error}")),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use halcyon_core::store::keys::Public;
 use halcyon_core::store::record::{Origin, Term};
 
 use super::medium::Medium;
-use super::seed;
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,5 +68,15 @@ pub(super) fn carry_out(
             store.failed(&change);
             Err(Failure::Lost(error.to_string()))
         }
+    }
+}
+
+/// Of the kernel's generator; waits until it has been seeded, once after boot.
+pub(super) fn seed() -> Result<[u8; 32], String> {
+    let mut seed = [0; 32];
+    match rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()) {
+        Ok(32) => Ok(seed),
+        Ok(_) => Err("the kernel's generator gave too little".to_owned()),
+        Err(error) => Err(format!("the kernel's generator gave nothing: {error}")),
     }
 }
