@@ -1,6 +1,6 @@
 # Thin lines only: what a target does is in the program it starts.
 #
-#   make image     build/halcyon.img and the slot files    OVERLAY="dir …"  PROVISION_PUBKEY=file  REFRESH=1
+#   make image     build/halcyon.img, the slot files, install.cpio    OVERLAY="dir …"  PROVISION_PUBKEY=file  REFRESH=1
 #   make image-reproducible   builds it once more and compares
 #   make check     format, lints, unit, property and simulation tests
 #   make test      everything, with the QEMU acceptance tests

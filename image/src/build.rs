@@ -17,7 +17,7 @@ use crate::rootfs::Pieces;
 use crate::slot::Contents;
 use crate::squashfs::Reuse;
 use crate::tool::{output, tool};
-use crate::{Options, disk, firmware, manifest, microcode, rootfs, slot, squashfs};
+use crate::{Options, disk, firmware, manifest, microcode, network_medium, rootfs, slot, squashfs};
 
 /// Builds everything that `options` ask for.
 pub(crate) fn image(options: &Options) -> Result<()> {
@@ -97,7 +97,10 @@ pub(crate) fn image(options: &Options) -> Result<()> {
         disk::write(path, files, &cache.join("disk"))
     })?;
 
-    let products = ["vmlinuz", "initramfs", "halctl", "halcyon.img"];
+    let medium = network_medium::archive(&out.join("halcyon.img"))?;
+    replace(&out.join("install.cpio"), |path| Ok(fs::write(path, &medium)?))?;
+
+    let products = ["vmlinuz", "initramfs", "halctl", "halcyon.img", "install.cpio"];
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION"),
         source_time: time,

@@ -6,6 +6,7 @@
 mod build;
 
 mod mirror;
+mod network_medium;
 mod apt;
 mod packages;
 mod unpacked;

@@ -12,6 +12,8 @@ pub struct Image {
     pub kernel: PathBuf,
     /// The slot's initramfs.
     pub initramfs: PathBuf,
+    /// What a network start brings to be installed.
+    pub medium: PathBuf,
     /// The disk image.
     pub disk: PathBuf,
     /// The workstation tool.
@@ -32,6 +34,7 @@ impl Image {
         let image = Self {
             kernel: slot.join("vmlinuz"),
             initramfs: slot.join("initramfs"),
+            medium: slot.join("install.cpio"),
             disk: slot.join("halcyon.img"),
             halctl: build.join("halctl"),
             key: build.join("keys/provision.key"),

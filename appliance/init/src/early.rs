@@ -5,6 +5,9 @@
 //!
 //! The running program is not started anew from the image: its file is bound over its twin there. It need not be
 //! unpacked a second time (a tenth of a second under emulation), and every role of it shares one copy in memory.
+//!
+//! After a network start `/install.img` may lie there, too: the beginning of a disk image, which the unit `disks` copies to
+//! disks. Out of reach below the new root, it is put behind a loop device as well.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -17,6 +20,9 @@ use crate::mounts;
 
 /// The root image, where the first stage finds it.
 pub(crate) const IMAGE: &str = "/rootfs.squashfs";
+
+/// What a network start brings to be installed.
+pub(crate) const MEDIUM: &str = "/install.img";
 
 /// This program in the initramfs, and below the root.
 const HERE: &str = "/init";
@@ -32,7 +38,11 @@ pub(crate) fn enter_root() -> Result<(), String> {
         let path = Path::new("/modules").join(file);
         insert(&path, "").map_err(|error| format!("{} cannot be loaded: {error}", path.display()))?;
     }
-    let device = attach_image()?;
+    let device = attach(IMAGE)?;
+    if Path::new(MEDIUM).exists() {
+        // The box serves without it; `disks` says what is missing when it is asked to install.
+        let _ = attach(MEDIUM);
+    }
     mount(
         device.as_str(),
         ROOT,
@@ -55,9 +65,9 @@ pub(crate) fn enter_root() -> Result<(), String> {
     std::env::set_current_dir("/").map_err(|error| format!("cannot enter the root: {error}"))
 }
 
-/// Puts the image behind the first free loop device.
-fn attach_image() -> Result<String, String> {
-    let image = File::open(IMAGE).map_err(|error| format!("{IMAGE}: {error}"))?;
+/// Puts a file behind the first free loop device, to be read.
+fn attach(file: &str) -> Result<String, String> {
+    let image = File::open(file).map_err(|error| format!("{file}: {error}"))?;
     for number in 0..8 {
         let device = format!("/dev/loop{number}");
         let Ok(opened) = File::open(&device) else { continue };

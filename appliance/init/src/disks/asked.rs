@@ -108,7 +108,7 @@ fn carry_out(request: &Request, start: &Start, peer: &mut UnixStream) -> Answer 
 
 /// Installs, if nobody else does.
 pub(super) fn run_install(start: &Start, disk: &str, tell: &mut dyn FnMut(String)) -> Result<String, String> {
-    let origin = start.disk_or_why()?;
+    let origin = start.medium()?;
     if INSTALLING.swap(true, Ordering::SeqCst) {
         return Err("an installation is under way".to_owned());
     }

@@ -53,7 +53,11 @@ pub(super) fn run(
     work.carry_out(&table, slot).map_err(|error| {
         format!("{disk}: {error}; the installation was broken off, and nothing can be started from this disk")
     })?;
-    Ok(format!("installed on {disk}; switch the box off, remove the medium {from} and start it from {disk}"))
+    let then = match survey::network_medium() {
+        Some(medium) if medium == from => "have the firmware start it from there".to_owned(),
+        _ => format!("remove the medium {from} and start it from {disk}"),
+    };
+    Ok(format!("installed on {disk}; switch the box off, {then}"))
 }
 
 struct Work<'a> {
@@ -100,9 +104,12 @@ impl Work<'_> {
     fn holds_records(&self, config: Copy) -> io::Result<bool> {
         let mut header = [0; layout::BLOCK as usize];
         for slot in 0..layout::count(config.sectors * SECTOR) {
-            self.medium.read_exact_at(&mut header, config.from * SECTOR + layout::slot(slot))?;
-            if header.iter().any(|byte| *byte != 0) {
-                return Ok(true);
+            match self.medium.read_exact_at(&mut header, config.from * SECTOR + layout::slot(slot)) {
+                Ok(()) if header.iter().any(|byte| *byte != 0) => return Ok(true),
+                Ok(()) => {}
+                // What a network start brings ends before it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
         Ok(false)

@@ -70,14 +70,17 @@ impl Start {
 
     /// The disk that the box was started from, if it is there.
     fn disk(&self) -> Option<String> {
-        self.disk_or_why().ok()
+        survey::origin(self.origin.as_ref()?).ok()
     }
 
-    fn disk_or_why(&self) -> Result<String, String> {
-        let origin = self.origin.as_ref().ok_or(
-            "the box was not started from a disk or a stick, so there is no boot loader to copy; write the image to a USB stick and start from that",
-        )?;
-        survey::origin(origin).map_err(|why| why.to_string())
+    /// What an installation copies: that disk, or what a network start brought.
+    fn medium(&self) -> Result<String, String> {
+        match &self.origin {
+            Some(origin) => survey::origin(origin).map_err(|why| why.to_string()),
+            None => survey::network_medium().ok_or_else(|| {
+                "the box was not started from a disk or a stick, so there is no boot loader to copy; start it with install.cpio behind its initramfs, or from a USB stick with the image".to_owned()
+            }),
+        }
     }
 
     fn slot(&self) -> &'static str {

@@ -14,6 +14,7 @@ use halcyon_core::disk::origin::{Origin, Unknown};
 
 use super::content;
 use super::window::Window;
+use crate::early::MEDIUM;
 
 const DISKS: &str = "/sys/block";
 
@@ -61,6 +62,13 @@ pub(super) fn origin(origin: &Origin) -> Result<String, Unknown> {
     let read = |name: &String| Some((name.clone(), table(&File::open(node(name)).ok()?).ok()?.table));
     let tables: BTreeMap<String, Table> = names().iter().filter_map(read).collect();
     origin.choose(&tables, |name| stamp(name, &tables[name])).map(ToOwned::to_owned)
+}
+
+/// The loop device with what a network start brought to be installed (`backing_file`, drivers/block/loop.c).
+pub(super) fn network_medium() -> Option<String> {
+    let list = fs::read_dir(DISKS).ok()?.flatten();
+    let mut names = list.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| fact(name, "loop/backing_file") == MEDIUM)
 }
 
 /// The time that the boot loader left in `grubenv`.
