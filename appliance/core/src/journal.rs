@@ -8,6 +8,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// How a line begins, in files with the logs of several starts of the machine, that stands before those of one start; the
+/// kernel's name of that start follows.
+pub const START: &str = "== start ";
+
 /// Fields kept of one entry.
 pub const MAX_FIELDS: usize = 128;
 

@@ -29,7 +29,8 @@ const FULL: &str = "halcyon.console=full";
 const HELP: &str = "\
 status [--json]  what this box is and does
 ipvs             the kernel's IPVS table
-logs [LINES]     the newest lines of the log
+logs [LINES], logs --boot -1
+                 the newest lines of the log; those of the start before this
 failover         hand over what this box is master of
 failover release let this box take over again after that
 config show [GENERATION], config history, config diff [GENERATION]
@@ -221,6 +222,10 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
         ["logs", lines] => match lines.parse() {
             Ok(lines) => logs::run(lines, out),
             Err(_) => bail!("logs takes a number of lines, such as logs 20"),
+        },
+        ["logs", "--boot", boot] => match boot.parse() {
+            Ok(boot) => logs::of_start(boot, logs::LINES, out),
+            Err(_) => bail!("logs --boot takes how many starts to go back, such as -1"),
         },
         ["failover" | "reboot" | "poweroff"] | ["failover", "release"] if power == Power::View => bail!(
             "{}: this console only shows, for the document sets no admin password; hand over or stop the box \

@@ -67,6 +67,9 @@ enum Verb {
         /// How many
         #[arg(default_value_t = logs::LINES)]
         lines: u32,
+        /// Of an earlier start of the box, -1 for the one before this
+        #[arg(long, allow_hyphen_values = true)]
+        boot: Option<i32>,
     },
     /// Show, change and roll back the configuration (on the box)
     Config {
@@ -112,7 +115,8 @@ fn main() -> ExitCode {
         Verb::Plan(arguments) => plan::run(&arguments, &mut out),
         Verb::Status { json } => status::run(json, &mut out),
         Verb::Ipvs => ipvs::run(&mut out),
-        Verb::Logs { lines } => logs::run(lines, &mut out),
+        Verb::Logs { lines, boot: None } => logs::run(lines, &mut out),
+        Verb::Logs { lines, boot: Some(boot) } => logs::of_start(boot, lines, &mut out),
         Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Config { verb } => config::run(verb, &mut out),
         Verb::Key { verb } => key::run(verb, &mut out),

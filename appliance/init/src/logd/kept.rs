@@ -1,7 +1,8 @@
 //! The log on STATE: every line is written to a file there as well, so that it can be read after the next start.
 //!
 //! A disk may hang for ever, so the file belongs to a thread of its own and nobody waits for that: lines that it does not
-//! take in time are counted and left out. Two files of at most [`LARGEST`] bytes, the older one in whole.
+//! take in time are counted and left out. Two files of at most [`LARGEST`] bytes, the older one in whole. A line with
+//! [`START`] says of which start of the machine the lines behind it are.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -13,8 +14,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use halcyon_core::journal::START;
+
 /// The unit `disks` makes it once STATE is mounted.
 const DIRECTORY: &str = "/state/log";
+
+/// The kernel's name of this start, new at each (`Documentation/admin-guide/sysctl/kernel.rst`, random).
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Bytes of a file.
 const LARGEST: u64 = 4 << 20;
@@ -43,7 +49,8 @@ impl Kept {
     pub(super) fn start() -> Option<Self> {
         let (lines, taken) = sync_channel(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
-        let keeper = Keeper::new(DIRECTORY.into(), Arc::clone(&missed));
+        let boot = fs::read_to_string(BOOT).unwrap_or_default();
+        let keeper = Keeper::new(DIRECTORY.into(), boot.trim().to_owned(), Arc::clone(&missed));
         thread::Builder::new().name("kept".into()).spawn(move || keeper.run(&taken)).ok()?;
         Some(Self { lines, missed })
     }
@@ -58,6 +65,7 @@ impl Kept {
 
 struct Keeper {
     directory: PathBuf,
+    boot: String,
     missed: Arc<AtomicU64>,
     backlog: VecDeque<String>,
     bytes: usize,
@@ -67,9 +75,9 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(directory: PathBuf, missed: Arc<AtomicU64>) -> Self {
+    fn new(directory: PathBuf, boot: String, missed: Arc<AtomicU64>) -> Self {
         let (backlog, synced) = (VecDeque::new(), Instant::now());
-        Self { directory, missed, backlog, bytes: 0, file: None, tried: None, synced }
+        Self { directory, boot, missed, backlog, bytes: 0, file: None, tried: None, synced }
     }
 
     fn run(mut self, lines: &Receiver<String>) {
@@ -112,13 +120,18 @@ impl Keeper {
             fs::rename(&current, self.directory.join("previous"))?;
             self.file = None;
         }
+        let mut text = String::new();
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::options().create(true).append(true).open(&current)?),
+            none => {
+                text = format!("{START}{}\n", self.boot);
+                none.insert(File::options().create(true).append(true).open(&current)?)
+            }
         };
         let missed = self.missed.swap(0, Ordering::Relaxed);
-        let mut text =
-            if missed > 0 { format!("({missed} lines are missing here)\n") } else { String::new() };
+        if missed > 0 {
+            text.push_str(&format!("({missed} lines are missing here)\n"));
+        }
         for line in &self.backlog {
             text.push_str(line);
             text.push('\n');
@@ -141,7 +154,7 @@ mod tests {
     fn keeper(name: &str) -> Keeper {
         let directory = std::env::temp_dir().join(format!("halcyon-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
-        Keeper::new(directory, Arc::default())
+        Keeper::new(directory, "7c1e".to_owned(), Arc::default())
     }
 
     #[test]
@@ -156,7 +169,7 @@ mod tests {
         keeper.tried = None;
         keeper.write_down();
         let text = fs::read_to_string(keeper.directory.join("current")).unwrap();
-        assert_eq!(text, "before\nsoon after\n");
+        assert_eq!(text, "== start 7c1e\nbefore\nsoon after\n");
         fs::remove_dir_all(&keeper.directory).unwrap();
     }
 
