@@ -145,6 +145,18 @@ fn trial(story: &mut Story) -> Result<()> {
             wait_revision(pair, mark, 2, "console")?;
             wait_revision(pair, mark, 1, "store")
         })?;
+        story.step("a stick's documents are listed, and one that is pasted is tried", |story| {
+            let listed = halctl(&agent, &["volumes"])?;
+            story.note(listed.lines().next().unwrap_or_default().to_owned());
+            ensure(listed.contains("halcyon.toml"), || listed.clone())?;
+            let mark = pair.boxes[0].machine()?.report.mark();
+            let paste = format!("cat {NEXT} {NEXT}.minisig | {HALCTL} config apply - --confirm-within 1h");
+            agent.shell(&paste, "")?;
+            wait_revision(pair, mark, 2, "console")?;
+            let mark = pair.boxes[0].machine()?.report.mark();
+            halctl(&agent, &["rollback"])?;
+            wait_revision(pair, mark, 1, "store")
+        })?;
         story.step("a trial is undone by a restart of the engine", |_| {
             on_trial(pair, &agent)?;
             let events = pair.boxes[0].machine()?.report.events();

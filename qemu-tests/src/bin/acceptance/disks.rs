@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
         machines: 1,
         tell: |story| installed(story, Bus::Ahci, "sda", Firmware::Bios),
     },
+    Case { name: "disks::install_from_the_network", machines: 1, tell: from_network },
     Case { name: "disks::install_cut_off", machines: 1, tell: cut_off },
     Case { name: "disks::factory_reset", machines: 1, tell: factory_reset },
 ];
@@ -144,6 +145,9 @@ fn state(story: &mut Story) -> Result<()> {
                 wait_shell(&agent, "cat /state/log/current", "the clock was set to the last known time")?;
                 let now: u64 = agent.shell("date +%s", "")?.trim().parse().context("the time on the box")?;
                 story.note(format!("{} s later", now.saturating_sub(then)));
+                let before = agent.run(&[HALCTL, "logs", "100", "--boot", "-1"], "")?;
+                let own = before.contains("the clock was set to the last known time");
+                ensure(before.lines().count() > 5 && !own, || before.clone())?;
                 ensure((then..then + 3600).contains(&now), || format!("{then}, then {now}"))
             },
         )?;
@@ -197,6 +201,45 @@ fn installed(story: &mut Story, bus: Bus, name: &str, firmware: Firmware) -> Res
             let told = agent.run(&[HALCTL, "config", "history"], "")?;
             ensure(told.contains("* generation 1, permanent"), || told.clone())?;
             wait_shell(&agent, "cat /state/log/current", "logd").map(drop)
+        })
+    })
+}
+
+fn from_network(story: &mut Story) -> Result<()> {
+    story.with_pair(Wording::default(), |story, pair| {
+        pair.cluster.port = PLAIN_PORT;
+        let target = empty_disk(story)?;
+        let both = story.logs.join("initrd");
+        let mut bytes = std::fs::read(&pair.image.initramfs).context("reading the initramfs")?;
+        bytes.extend(std::fs::read(&pair.image.medium).context("reading what is to be installed")?);
+        std::fs::write(&both, bytes).context("writing both archives")?;
+        let hardware = &mut pair.boxes[0].hardware;
+        hardware.memory = 768;
+        hardware.disks.insert(0, writable(&target, Bus::Virtio));
+        if let Start::Direct { initramfs, .. } = &mut hardware.start {
+            *initramfs = both;
+        }
+        story.step("a box that was started without a disk installs itself, asked by halctl", |story| {
+            pair.power_on(0)?;
+            pair.wait_ready(0)?;
+            // The answer may come later than it is waited for.
+            let told = pair.agent(0).run(&[HALCTL, "install", "vda", "--yes"], "");
+            story.note(told.unwrap_or_else(|error| error.to_string()).trim().replace('\n', "; "));
+            let deadline = Instant::now() + INSTALLS_WITHIN;
+            while !boots_from(&target)? {
+                ensure(Instant::now() < deadline, || "there is nothing to start from".into())?;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            pair.cut_power(0);
+            Ok(())
+        })?;
+        story.step("the disk starts and serves", |_| {
+            let hardware = &mut pair.boxes[0].hardware;
+            (hardware.start, hardware.memory) = (Start::Bios, 256);
+            pair.power_on(0)?;
+            let member = pair.cluster.members[0].name.clone();
+            pair.wait_served_by(&[&member])?;
+            wait_history(&pair.agent(0), "* generation 1, permanent")
         })
     })
 }
