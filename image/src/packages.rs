@@ -20,6 +20,9 @@ const KERNEL_METAPACKAGE: &str = "linux-image-amd64";
 /// Taken with everything they depend on, for their programs' shared libraries.
 const PROGRAMS: &[&str] = &["nftables"];
 
+/// Taken without what they depend on, which is a C library that the others bring, and `adduser`, which nothing here runs.
+const PROGRAMS_ALONE: &[&str] = &["ntpd-rs"];
+
 /// Taken alone: data without dependencies.
 const FIRMWARE: &[&str] = &[
     "amd64-microcode",
@@ -106,7 +109,11 @@ impl Packages {
 }
 
 fn wanted() -> Vec<String> {
-    [&[KERNEL_METAPACKAGE], PROGRAMS, FIRMWARE].concat().into_iter().map(str::to_owned).collect()
+    [&[KERNEL_METAPACKAGE], PROGRAMS, PROGRAMS_ALONE, FIRMWARE]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn last_choice(record: &Path, debs: &Path) -> Option<Chosen> {
@@ -172,7 +179,8 @@ fn choose(apt: &Apt) -> Result<(String, Vec<Record>)> {
             format!("{KERNEL_METAPACKAGE} names no kernel package; the mirror's index is not what it was")
         })?
         .clone();
-    let alone: Vec<_> = FIRMWARE.iter().map(|name| (*name).to_owned()).chain([kernel.clone()]).collect();
+    let alone = FIRMWARE.iter().chain(PROGRAMS_ALONE).map(|name| (*name).to_owned());
+    let alone: Vec<_> = alone.chain([kernel.clone()]).collect();
     let mut records = apt.records(&alone)?;
     let mut seen = BTreeSet::new();
     let mut next: Vec<String> = PROGRAMS.iter().map(|name| (*name).to_owned()).collect();

@@ -24,6 +24,8 @@ const LINKS: &[(&str, &str)] = &[
     ("/var/run", "/run"),
     ("/var/tmp", "/tmp"),
     ("/etc/mtab", "/proc/self/mounts"),
+    // What the engine writes there.
+    ("/etc/resolv.conf", "/run/halcyon/resolv.conf"),
 ];
 
 /// What PID 1 mounts something on, and what programs expect to be there.
@@ -49,7 +51,7 @@ const DIRECTORIES: &[&str] = &[
 const PROGRAMS: &[&str] = &["init", "halcyond", "halctl"];
 
 /// Debian's programs on the box.
-const DEBIAN_PROGRAMS: &[&str] = &["/usr/sbin/nft"];
+const DEBIAN_PROGRAMS: &[&str] = &["/usr/sbin/nft", "/usr/bin/ntp-daemon"];
 
 /// The pieces of a root image.
 #[derive(Debug)]

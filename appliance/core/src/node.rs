@@ -8,6 +8,7 @@
 
 mod event;
 mod fellows;
+mod leases;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
 use crate::config::{Config, Server, Service};
+use crate::dhcp::Lease;
 use crate::health::checker::Checker;
 use crate::moment::Moment;
 use crate::plan::state::Virtual;
@@ -44,6 +46,8 @@ pub struct Node {
     yielded: BTreeMap<InstanceId, Moment>,
     checkers: BTreeMap<ServerKey, Checker>,
     known_macs: BTreeMap<(LinkName, IpAddr), Mac>,
+    /// What DHCP servers lent, fit to be used or not.
+    leases: BTreeMap<LinkName, Lease>,
     /// A standby's pings.
     prober: Option<Prober>,
     /// Who was last said to answer them.
@@ -62,6 +66,7 @@ impl Node {
             yielded: BTreeMap::new(),
             checkers: BTreeMap::new(),
             known_macs: BTreeMap::new(),
+            leases: BTreeMap::new(),
             prober: None,
             answering: BTreeSet::new(),
             actions: VecDeque::new(),
@@ -153,6 +158,8 @@ impl Node {
             Event::Forwarding(carrier) => self.take_other_way(carrier, now),
             Event::Awaited => self.checkers.values_mut().for_each(Checker::hurry),
             Event::Farewell(from) => self.doubt(from, now),
+            Event::Leased(link, Some(lease)) => drop(self.leases.insert(link, lease)),
+            Event::Leased(link, None) => drop(self.leases.remove(&link)),
             Event::Leaving => self.view.leaving = true,
             Event::Timeout => {}
         }
@@ -268,6 +275,7 @@ impl Node {
         self.view.health = health;
         self.yielded.retain(|_, until| now < *until);
         self.view.yielded = self.yielded.keys().cloned().collect();
+        self.sort_leases();
         self.gather_pings(now);
     }
 

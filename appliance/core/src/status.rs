@@ -52,6 +52,15 @@ pub struct Status {
     /// What somebody should look after, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub alarms: Vec<String>,
+    /// How the clock is kept; `None`: the document names no time server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock: Option<Clock>,
+    /// What DHCP servers lent, by interface.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub leases: Vec<Lease>,
+    /// Name servers for workloads, in the order in which they are asked.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub dns: Vec<String>,
     /// Changes made to the kernel since the engine started.
     pub kernel_writes: u64,
     /// Seconds since the kernel started.
@@ -112,6 +121,38 @@ pub struct Server {
     /// Why it is not healthy, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
+}
+
+/// An interface whose address a DHCP server gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Logical interface name.
+    pub interface: String,
+    /// The address with its prefix; `None`: none was lent, or none that can be used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// The router that was named with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gateway: Option<String>,
+    /// Who lent it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<String>,
+    /// Why what was lent is not used, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
+/// How the clock is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// It follows a time server that answers.
+    pub synchronised: bool,
+    /// The time server that is known best.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<String>,
+    /// How far the clock is from it, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset_us: Option<i64>,
 }
 
 /// The storm strategy at work.

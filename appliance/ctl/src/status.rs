@@ -50,6 +50,18 @@ fn lines(status: &Status) -> Vec<String> {
         lines.push(format!("configuration: {}", status.store));
     }
     lines.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));
+    lines.extend(status.clock.as_ref().map(|clock| match (&clock.server, clock.offset_us) {
+        (Some(server), Some(offset)) => format!("clock: {:.1} ms from {server}'s", offset as f64 / 1e3),
+        _ => "clock: not synchronised yet".to_owned(),
+    }));
+    lines.extend(status.leases.iter().map(|lease| match (&lease.address, &lease.server, &lease.why) {
+        (Some(address), Some(server), _) => format!("{}: {address}, lent by {server}", lease.interface),
+        (_, _, Some(why)) => format!("{}: no address: {why}", lease.interface),
+        _ => format!("{}: no address: no DHCP server has lent one", lease.interface),
+    }));
+    if !status.dns.is_empty() {
+        lines.push(format!("name servers: {}", status.dns.join(", ")));
+    }
     for instance in &status.vrrp {
         lines.push(format!(
             "vrrp {}/{}: {}, priority {}, for {} s: {} ({})",

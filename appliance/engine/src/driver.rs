@@ -12,6 +12,7 @@
 
 mod document;
 mod keeping;
+mod lending;
 mod ports;
 mod speaking;
 mod telling;
@@ -25,12 +26,13 @@ use std::time::Duration;
 use halcyon_core::alarm::LoopAlarm;
 use halcyon_core::config::types::{Family, InstanceId, LinkName};
 use halcyon_core::config::{Fallback, Storm};
+use halcyon_core::dhcp::Lease;
 use halcyon_core::moment::Moment;
 use halcyon_core::node::{self, Action, Carrier, Node, ServerKey};
 use halcyon_core::plan::{Health, Plan};
 use halcyon_core::report;
 use halcyon_core::standby::Echo;
-use halcyon_core::status::Status;
+use halcyon_core::status::{self, Status};
 use halcyon_kernel::{Counters, Kernel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -40,6 +42,7 @@ use tracing::{error, info, warn};
 use crate::announcer::Announcer;
 use crate::binding::Binding;
 use crate::event::{Event, Sources};
+use crate::handout::Handout;
 use crate::reconciler::{Occasion, Reconciler};
 use crate::status::Entered;
 use crate::supervisor::Supervisor;
@@ -47,6 +50,7 @@ use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
 use crate::{clock, probes, roll_call, store};
 use keeping::Keeping;
+use lending::Lessees;
 use speaking::{Told, Voice};
 
 /// Time between two looks at the kernel: whatever somebody else changed is back within this and the time to apply it.
@@ -61,6 +65,8 @@ pub struct Outcomes {
     pub checked: mpsc::Sender<(ServerKey, u64, Result<(), String>)>,
     /// Echo requests.
     pub echoed: mpsc::Sender<(IpAddr, u64, bool)>,
+    /// DHCP clients.
+    pub leased: mpsc::Sender<(LinkName, Option<Lease>)>,
 }
 
 /// What a driver is made of.
@@ -80,6 +86,10 @@ pub struct Parts<K> {
     pub outcomes: Outcomes,
     /// Where the status is published.
     pub status: watch::Sender<Arc<Status>>,
+    /// How the clock is kept.
+    pub clock: watch::Receiver<status::Clock>,
+    /// Where files for other programs go.
+    pub handout: Handout,
     /// The image's version, and the slot that it was started from.
     pub image: (String, String),
 }
@@ -115,13 +125,17 @@ pub struct Driver<K> {
     reported: Option<Option<u64>>,
     /// A first document was on trial and nobody confirmed it: this engine leaves, and the next one has none.
     start_over: bool,
+    clock: watch::Receiver<status::Clock>,
+    handout: Handout,
+    lessees: Lessees,
     image: (String, String),
 }
 
 impl<K: Kernel> Driver<K> {
     /// Puts the parts together; nothing happens yet.
     pub fn new(parts: Parts<K>) -> Self {
-        let Parts { kernel, binding, store, vrrp, roll_call, outcomes, status, image } = parts;
+        let Parts { kernel, binding, store, vrrp, roll_call, outcomes, status, clock, handout, image } =
+            parts;
         let node = Node::new(clock::seed());
         Self {
             plan: node.plan(),
@@ -149,6 +163,9 @@ impl<K: Kernel> Driver<K> {
             inspect_at: Moment::ZERO,
             reported: None,
             start_over: false,
+            clock,
+            handout,
+            lessees: Lessees::default(),
             image,
         }
     }
@@ -186,6 +203,7 @@ impl<K: Kernel> Driver<K> {
                     info!(%from, "a fellow director says that it leaves: checking it");
                     self.node.handle(node::Event::Farewell(from), clock::now());
                 }
+                Event::Leased(link, lease) => self.leased(link, lease),
                 Event::RollCalled | Event::Timer => {}
                 Event::Terminate => {
                     self.leave(&mut sources).await;
@@ -247,6 +265,7 @@ impl<K: Kernel> Driver<K> {
                 self.reconciler.look(&self.plan.state).await;
             }
             self.forwarding(now);
+            self.seek_leases(now);
             self.neighbours().await;
             self.count(now);
             self.replan();
@@ -266,6 +285,7 @@ impl<K: Kernel> Driver<K> {
             self.look_soon();
         }
         self.tell_links();
+        self.hand_out();
         self.announcer.announce(self.node.config(), self.reconciler.observed(), clock::now());
         self.report_ready(now);
         self.publish(now);

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use halcyon_core::config::types::LinkName;
+use halcyon_core::dhcp::Lease;
 use halcyon_core::node::ServerKey;
 use halcyon_kernel::watch::Changes;
 use tokio::signal::unix::Signal;
@@ -41,6 +43,8 @@ pub enum Event {
     RollCalled,
     /// The fellow director with this address says that it leaves.
     Farewell(IpAddr),
+    /// A link was lent an address, or has it no longer.
+    Leased(LinkName, Option<Lease>),
     /// The configuration store tells something.
     Store(store::Event),
     /// A link, an address, a route or a neighbour changed.
@@ -65,6 +69,8 @@ pub struct Sources {
     pub roll_call: watch::Receiver<u64>,
     /// Farewells that the roll call heard.
     pub farewells: mpsc::Receiver<IpAddr>,
+    /// DHCP clients.
+    pub leased: mpsc::Receiver<(LinkName, Option<Lease>)>,
     /// The configuration store.
     pub store: mpsc::UnboundedReceiver<store::Event>,
     /// The kernel.
@@ -85,6 +91,7 @@ impl Sources {
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Ok(()) = self.roll_call.changed() => Event::RollCalled,
             Some(from) = self.farewells.recv() => Event::Farewell(from),
+            Some((link, lease)) = self.leased.recv() => Event::Leased(link, lease),
             Some(event) = self.store.recv() => Event::Store(event),
             Ok(_) = self.changes.next() => Event::KernelChanged,
             () = sleep(wait) => Event::Timer,

@@ -24,4 +24,7 @@ pub mod table;
 pub mod observe;
 pub mod metrics;
 pub mod supervisor;
+pub mod handout;
+pub mod lessee;
+pub mod timekeeper;
 pub mod log;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use halcyon_core::disk::origin::Origin;
-use halcyon_core::status::Status;
+use halcyon_core::ntp;
+use halcyon_core::status::{Clock, Status};
 use halcyon_kernel::linux::{Linux, Paths};
 use halcyon_kernel::watch::Changes;
 use halcyond::binding::{self, Binding};
 use halcyond::driver::{Driver, Outcomes, Parts};
 use halcyond::event::Sources;
+use halcyond::handout::Handout;
 use halcyond::runtime::{self, Keeper};
-use halcyond::{clock, control, log, roll_call, store, vrrp_thread};
+use halcyond::{clock, control, log, roll_call, store, timekeeper, vrrp_thread};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -44,6 +46,7 @@ async fn engine() -> anyhow::Result<()> {
     let (to_farewells, farewells) = mpsc::channel(BACKLOG);
     let roll_call = roll_call::spawn(clock::seed(), to_farewells);
     let trusted = binding::trusted(Path::new(binding::KEYS));
+    let (to_leased, leased) = mpsc::channel(BACKLOG);
     let (to_kept, kept) = mpsc::unbounded_channel();
     let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let store = match Origin::of(&parameters) {
@@ -58,13 +61,28 @@ async fn engine() -> anyhow::Result<()> {
         asked,
         roll_call: roll_call.answers(),
         farewells,
+        leased,
         changes: Changes::open().context("the kernel's changes cannot be followed")?,
         terminate: signal(SignalKind::terminate()).context("no signals")?,
     };
-    let outcomes = Outcomes { checked: to_checked, echoed: to_echoed };
+    let outcomes = Outcomes { checked: to_checked, echoed: to_echoed, leased: to_leased };
+    let (to_timekeeping, timekeeping) = watch::channel(Clock::default());
+    tokio::task::spawn_local(timekeeper::watch(to_timekeeping));
+    let handout = Handout::new(ntp::DIRECTORY);
     let binding = Binding::begin(Keeper::new(runtime::DIRECTORY), trusted);
     let image = image();
-    let parts = Parts { kernel, binding, store, vrrp: thread, roll_call, outcomes, status, image };
+    let parts = Parts {
+        kernel,
+        binding,
+        store,
+        vrrp: thread,
+        roll_call,
+        outcomes,
+        status,
+        clock: timekeeping,
+        handout,
+        image,
+    };
     Driver::new(parts).run(sources).await;
     Ok(())
 }

@@ -6,7 +6,7 @@ use halcyon_core::config::types::InstanceId;
 use halcyon_core::config::{Fallback, Storm};
 use halcyon_core::node::Node;
 use halcyon_core::plan::{Health, Plan, VrrpState};
-use halcyon_core::status::{Guard, Instance, Server, Service, Status, Strategy};
+use halcyon_core::status::{Clock, Guard, Instance, Lease, Server, Service, Status, Strategy};
 use halcyon_kernel::Counters;
 
 use crate::provision::Document;
@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub trial_left: Option<u64>,
     /// What somebody should look after.
     pub alarms: Vec<String>,
+    /// How the clock is kept; `None`: it is left alone.
+    pub clock: Option<Clock>,
     /// Changes made to the kernel.
     pub kernel_writes: u64,
     /// Seconds since the kernel started.
@@ -80,6 +82,9 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         on_trial: facts.trial_left.is_some(),
         trial_left: facts.trial_left,
         alarms: facts.alarms.clone(),
+        clock: facts.clock.clone(),
+        leases: leases(node),
+        dns: node.name_servers().iter().map(ToString::to_string).collect(),
         kernel_writes: facts.kernel_writes,
         uptime: facts.uptime,
     }
@@ -109,6 +114,22 @@ fn strategy(node: &Node) -> Strategy {
             Strategy { name: "second-nic".into(), notes: vec![note] }
         }
     }
+}
+
+/// What the interfaces have whose addresses DHCP servers give.
+fn leases(node: &Node) -> Vec<Lease> {
+    let refused = node.refused_leases();
+    let one = |link| {
+        let lease = node.view().leases.get(link);
+        Lease {
+            interface: link.to_string(),
+            address: lease.map(|lease| lease.address.to_string()),
+            gateway: lease.and_then(|lease| lease.gateway).map(|gateway| gateway.to_string()),
+            server: lease.map(|lease| lease.server.to_string()),
+            why: refused.get(link).cloned(),
+        }
+    };
+    node.lessees().map(one).collect()
 }
 
 fn instances(node: &Node, facts: &Facts<'_>) -> Vec<Instance> {

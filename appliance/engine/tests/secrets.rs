@@ -83,6 +83,7 @@ fn a_secret_leaves_by_no_output_but_the_document() {
         store: "",
         trial_left: None,
         alarms,
+        clock: None,
         kernel_writes: 0,
         uptime: 0,
         image: ("", ""),

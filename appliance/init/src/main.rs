@@ -6,6 +6,7 @@
 //! | `init devices` | [`devices`]: drivers for the hardware |
 //! | `init disks` | [`disks`]: STATE, installation, factory reset |
 //! | `init logd` | [`logd`]: the log |
+//! | `init ntp` | [`ntp`]: the clock, while the document names time servers |
 //! | `init -q -- NAME` | [`modprobe`]: the kernel wants a module |
 //! | `init poweroff` | the kernel wants to be switched off (`kernel.poweroff_cmd`) |
 //!
@@ -29,6 +30,7 @@ mod modprobe;
 mod modules;
 mod mounts;
 mod notify;
+mod ntp;
 mod output;
 mod power;
 mod reporter;
@@ -54,11 +56,12 @@ fn main() -> ExitCode {
         ("logd", _) | (_, Some("logd")) => logd::run(),
         (_, Some("devices")) => devices::run(),
         (_, Some("disks")) => disks::run(),
+        (_, Some("ntp")) => ntp::run(),
         (_, Some("-q")) => modprobe::run(&arguments[2..]),
         (_, Some("poweroff")) => ask_for_poweroff(),
         _ => {
             eprintln!(
-                "this program is started by the kernel and by itself: as process 1, logd, devices, disks or -q -- MODULE"
+                "this program is started by the kernel and by itself: as process 1, logd, devices, disks, ntp or -q -- MODULE"
             );
             ExitCode::FAILURE
         }

@@ -99,7 +99,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// Where `frame` goes, as `struct sockaddr_ll` (packet(7)).
-fn link_address(index: u32, frame: &[u8]) -> io::Result<LinkAddr> {
+pub(crate) fn link_address(index: u32, frame: &[u8]) -> io::Result<LinkAddr> {
     let mut to = [0; 8];
     to[..6].copy_from_slice(&frame[..6]);
     let raw = libc::sockaddr_ll {

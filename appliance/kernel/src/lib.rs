@@ -3,10 +3,11 @@
 //!
 //! [`Kernel`] is the seam. [`linux::Linux`] is the one real implementation, [`fake::Fake`] the one for tests. Below the
 //! first, one module per kernel interface: [`ipvs`] (generic netlink), [`route`] (rtnetlink; `link` reads and writes its links), [`nft`] (packet rules),
-//! [`sysctl`]. [`announce`], [`vrrp_socket`] and [`sync_socket`] stand beside the seam: what they send cannot be observed
+//! [`sysctl`]. [`announce`], [`dhcp_socket`], [`vrrp_socket`] and [`sync_socket`] stand beside the seam: what they send cannot be observed
 //! afterwards.
 
 pub mod announce;
+pub mod dhcp_socket;
 pub mod fake;
 pub mod inventory;
 pub mod ipvs;

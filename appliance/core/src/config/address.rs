@@ -93,13 +93,13 @@ pub(super) fn port_mac(value: &DeValue<'_>) -> Result<Mac, Malformed> {
 
 /// Whether `address` is the first of `cidr`'s subnet, which names the network itself in IPv4 and any of its routers in
 /// IPv6 (RFC 4291 §2.6.1). The two longest prefixes have none (RFC 3021, RFC 6164).
-pub(super) fn is_network(cidr: Cidr, address: IpAddr) -> bool {
+pub(crate) fn is_network(cidr: Cidr, address: IpAddr) -> bool {
     let longest = if address.is_ipv4() { 30 } else { 126 };
     cidr.prefix() <= longest && cidr.network().address() == address
 }
 
 /// Whether `address` is the last of `cidr`'s subnet, which is everybody's. IPv6 has no such address.
-pub(super) fn is_broadcast(cidr: Cidr, address: IpAddr) -> bool {
+pub(crate) fn is_broadcast(cidr: Cidr, address: IpAddr) -> bool {
     let IpAddr::V4(bare) = address else { return false };
     cidr.prefix() <= 30
         && cidr.contains(address)

@@ -1,8 +1,10 @@
 //! From the bytes of a document to a [`Config`], or to all its problems at once. [`draft`] reads the
 //! single values; the modules below decide what the parts may say about each other; [`resolve`] then only copies.
 
+mod dhcp;
 mod links;
 mod members;
+mod outside;
 mod resolve;
 mod routers;
 mod services;
@@ -75,6 +77,7 @@ fn read(document: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     };
     members::check(&draft, &mut problems);
     links::check(&draft, &mut problems);
+    dhcp::check(&draft, &mut problems);
     routers::check(&draft, &mut problems);
     services::check(&draft, &mut problems);
     if let Some(cluster) = &draft.cluster {
@@ -84,6 +87,7 @@ fn read(document: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     if let Some(observe) = &draft.observe {
         observed(&draft, observe, &mut problems);
     }
+    outside::check(&draft, &mut problems);
     let unknown = problems.only_unknown()?;
     // Every gap in a draft was told; a document is not taken on the strength of that.
     let config = resolve::config(&draft);
@@ -124,7 +128,7 @@ fn observed(draft: &Draft, observe: &ObserveDraft, problems: &mut Problems) {
 fn addressed(member: &MemberDraft, name: &Written<LinkName>, as_what: &str, problems: &mut Problems) {
     let who = member.shown();
     match member.interface(&name.value) {
-        Lookup::Found(interface) if interface.addresses.items.is_empty() && interface.addresses.complete => {
+        Lookup::Found(interface) if interface.has_no_address() => {
             problems.add(
                 &name.at,
                 format!("{who}, {as_what}, has no address on \"{}\"", name.value),
@@ -201,6 +205,17 @@ impl MemberDraft {
     /// Its name, or its place when it has none.
     fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| self.at.path.clone(), |name| name.value.to_string())
+    }
+}
+
+impl InterfaceDraft {
+    /// A DHCP server gives it one.
+    fn by_dhcp(&self) -> bool {
+        self.dhcp.as_ref().is_some_and(|dhcp| dhcp.value)
+    }
+
+    fn has_no_address(&self) -> bool {
+        self.addresses.items.is_empty() && self.addresses.complete && !self.by_dhcp()
     }
 }
 

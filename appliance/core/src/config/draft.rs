@@ -28,6 +28,13 @@ pub struct List<T> {
     pub complete: bool,
 }
 
+/// Nothing was written.
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), complete: true }
+    }
+}
+
 /// Reads a document. `None`: it is not TOML. Problems are added to `problems`.
 pub fn read(document: &str, problems: &mut Problems) -> Option<Draft> {
     super::reader::document(document, problems, sections::document)
@@ -48,6 +55,10 @@ pub struct Draft {
     pub services: Vec<ServiceDraft>,
     /// `[observe]`.
     pub observe: Option<ObserveDraft>,
+    /// `[dns] servers`.
+    pub dns: List<IpAddr>,
+    /// `[time] ntp`.
+    pub ntp: List<IpAddr>,
 }
 
 /// `[cluster]`.
@@ -152,6 +163,8 @@ pub struct InterfaceDraft {
     pub bond: Option<BondDraft>,
     /// Optional.
     pub addresses: List<Cidr>,
+    /// Default false.
+    pub dhcp: Field<bool>,
     /// Optional; one of each family.
     pub gateways: List<IpAddr>,
     /// Optional; bytes.

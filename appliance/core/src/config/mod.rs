@@ -14,7 +14,7 @@ pub mod duration;
 pub mod problem;
 pub mod redact;
 
-mod address;
+pub(crate) mod address;
 mod device;
 mod reader;
 mod scalar;
@@ -40,6 +40,10 @@ pub struct Config {
     pub services: BTreeMap<ServiceName, Service>,
     /// `[observe]`; `None`: no listener at all.
     pub observe: Option<Observe>,
+    /// `[dns] servers`, in the order in which they are asked; empty: none, or those that a DHCP server names.
+    pub dns: Vec<IpAddr>,
+    /// `[time] ntp`; empty: the clock is left alone.
+    pub ntp: Vec<IpAddr>,
 }
 
 /// `[cluster]`.
@@ -129,6 +133,8 @@ pub struct Interface {
     pub device: Device,
     /// Static addresses with their subnets.
     pub addresses: Vec<Cidr>,
+    /// A DHCP server gives it an IPv4 address; `addresses` has none then.
+    pub dhcp: bool,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<IpAddr>,
     /// Bytes; `None`: as the driver has it, or what carries it.
@@ -317,6 +323,8 @@ impl Config {
             vrrp: BTreeMap::new(),
             services: BTreeMap::new(),
             observe: None,
+            dns: Vec::new(),
+            ntp: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ServerKey;
 use crate::config::types::{InstanceId, LinkName, Mac};
+use crate::dhcp::Lease;
 use crate::plan::{Health, VrrpState};
 use crate::standby::Echo;
 
@@ -49,6 +50,8 @@ pub enum Event {
     Awaited,
     /// The fellow director with this address says that it is about to stop. Nothing proves it.
     Farewell(IpAddr),
+    /// What a DHCP server lent to a link of this box; `None`: nothing, or nothing any more.
+    Leased(LinkName, Option<Lease>),
     /// This box is about to stop.
     Leaving,
     /// Time passed.

@@ -160,15 +160,21 @@ fn observers(box_: &Perspective<'_>, openings: &mut BTreeSet<Opening>) {
     if let Some(observe) = &box_.config.observe
         && let Some(interface) = box_.me.interfaces.get(&observe.interface)
     {
+        let lent = box_.view.leases.get(&observe.interface).map(|lease| lease.address);
+        let own: Vec<Cidr> = interface.addresses.iter().copied().chain(lent).collect();
+        // No address yet: an opening to none would be one to all.
+        if own.is_empty() {
+            return;
+        }
         let sources = if observe.allow.is_empty() {
-            interface.addresses.iter().map(|a| a.network()).collect()
+            own.iter().map(|a| a.network()).collect()
         } else {
             observe.allow.iter().copied().collect()
         };
         openings.insert(Opening {
             link: Some(observe.interface.clone()),
             sources,
-            destinations: interface.addresses.iter().map(|a| Cidr::host(a.address())).collect(),
+            destinations: own.iter().map(|a| Cidr::host(a.address())).collect(),
             traffic: Traffic::Port(Protocol::Tcp, observe.port),
         });
     }

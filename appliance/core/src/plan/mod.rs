@@ -28,6 +28,7 @@ use std::net::IpAddr;
 
 use crate::config::types::{InstanceId, LinkName, Mac, MemberName, ServerName, ServiceName};
 use crate::config::{Config, Fallback, Member, Protocol, Server, Service, Storm, VrrpInstance};
+use crate::dhcp::Lease;
 use state::KernelState;
 
 pub use balancing::HERE;
@@ -43,6 +44,8 @@ pub struct View {
     pub health: BTreeMap<(ServiceName, ServerName), Health>,
     /// Fellow members' MACs by link as the neighbour table has them, beside those of the document.
     pub neighbours: BTreeMap<MemberName, BTreeSet<(LinkName, Mac)>>,
+    /// What DHCP servers lent to links of this box, and fits into the cluster.
+    pub leases: BTreeMap<LinkName, Lease>,
     /// This box's port on the segment for forwarding has no carrier.
     pub forward_down: bool,
     /// This box is about to stop.

@@ -7,6 +7,7 @@ use super::{Perspective, Plan};
 
 pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     own(box_, plan);
+    lent(box_, plan);
     virtual_addresses(box_, plan);
     served(box_, plan);
 }
@@ -32,6 +33,29 @@ fn own(box_: &Perspective<'_>, plan: &mut Plan) {
             plan.state.routes.insert(Route { to: route.to, via: route.via, link: name.clone() });
             plan.because(format!("route {} via {}", route.to, route.via), format!("a route of {name}"));
         }
+    }
+}
+
+/// What DHCP servers lent. A gateway of theirs counts where the document names none, and of several the first link's.
+fn lent(box_: &Perspective<'_>, plan: &mut Plan) {
+    let gateways = box_.me.interfaces.values().flat_map(|interface| &interface.gateways);
+    let mut has_gateway = gateways.into_iter().any(|gateway| gateway.is_ipv4());
+    for (name, lease) in &box_.view.leases {
+        let cidr = lease.address;
+        plan.state.addresses.insert(Address { link: Some(name.clone()), cidr, role: AddressRole::Own });
+        plan.because(format!("address {cidr} on {name}"), format!("lent by DHCP server {}", lease.server));
+        let Some(via) = lease.gateway else { continue };
+        let to = Cidr::host(via).everything();
+        if !std::mem::replace(&mut has_gateway, true) {
+            plan.state.routes.insert(Route { to, via, link: name.clone() });
+            plan.because(format!("route {to} via {via}"), format!("told by DHCP server {}", lease.server));
+        } else {
+            plan.because(format!("no route {to} via {via}"), "there is another default gateway");
+        }
+    }
+    let asking = box_.me.interfaces.values().filter(|i| i.dhcp && !box_.view.leases.contains_key(&i.name));
+    for interface in asking {
+        plan.because(format!("no IPv4 address on {}", interface.name), "no DHCP server has lent one");
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use halcyon_core::moment::Moment;
-use halcyon_core::report;
 use halcyon_core::sync::Standing;
+use halcyon_core::{ntp, report, resolver};
 use halcyon_kernel::Kernel;
 use tracing::info;
 
@@ -55,6 +55,15 @@ impl<K: Kernel> Driver<K> {
         self.replan();
     }
 
+    /// Tells other programs what they need to know of the document.
+    pub(super) fn hand_out(&mut self) {
+        let config = self.node.config();
+        let ntp = (!config.ntp.is_empty()).then(|| ntp::configuration(&config.ntp));
+        let dns = resolver::file(&self.node.name_servers());
+        self.handout.put("ntp.toml", ntp);
+        self.handout.put("resolv.conf", dns);
+    }
+
     /// Listens where a new document says: for the roll call, and for `/status` and `/metrics`. Nowhere else, and never
     /// before the packet rules stand.
     pub(super) fn open_doors(&mut self) {
@@ -69,7 +78,8 @@ impl<K: Kernel> Driver<K> {
         else {
             return;
         };
-        let addresses = interface.addresses.iter().map(|a| a.address()).collect();
+        let lent = self.node.view().leases.get(&observe.interface).map(|lease| lease.address.address());
+        let addresses = interface.addresses.iter().map(|a| a.address()).chain(lent).collect();
         let serve = observe::serve(addresses, observe.port, self.status.subscribe());
         self.listener = Some(tokio::task::spawn_local(serve));
     }

@@ -60,6 +60,7 @@ impl<K: Kernel> Driver<K> {
             store: self.keeping.place(),
             trial_left: self.binding.on_trial().map(|until| until.since(now).as_secs()),
             alarms: [self.keeping.alarms(), self.binding.alarms()].concat(),
+            clock: (!self.node.config().ntp.is_empty()).then(|| self.clock.borrow().clone()),
             kernel_writes: self.reconciler.writes(),
             uptime: now.since_boot().as_secs(),
             image: (&self.image.0, &self.image.1),

@@ -39,6 +39,8 @@ pub(super) fn config(draft: &Draft) -> Option<Config> {
         vrrp: vrrp?,
         services: services?,
         observe,
+        dns: draft.dns.items.iter().map(|server| server.value).collect(),
+        ntp: draft.ntp.items.iter().map(|server| server.value).collect(),
     })
 }
 
@@ -79,6 +81,7 @@ fn interface(written: &InterfaceDraft) -> Option<(LinkName, Interface)> {
         name: name.clone(),
         device,
         addresses: written.addresses.items.iter().map(|address| address.value).collect(),
+        dhcp: written.dhcp.as_ref()?.value,
         gateways: written.gateways.items.iter().map(|gateway| gateway.value).collect(),
         mtu: written.mtu.as_ref().map(|mtu| mtu.value),
         routes: routes?,

@@ -1,6 +1,7 @@
 //! The document's sections, key by key: which there are, which are required, what they default to, and which a later
 //! version will know.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::values::{
@@ -8,8 +9,8 @@ use super::values::{
     printable, priority, reachable, schema, subnet,
 };
 use super::{
-    BondDraft, CheckDraft, ClusterDraft, Draft, InterfaceDraft, MemberDraft, ObserveDraft, ProbeDraft, Role,
-    RouteDraft, SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VlanDraft, VrrpDraft,
+    BondDraft, CheckDraft, ClusterDraft, Draft, InterfaceDraft, List, MemberDraft, ObserveDraft, ProbeDraft,
+    Role, RouteDraft, SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VlanDraft, VrrpDraft,
 };
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
@@ -20,7 +21,7 @@ use crate::config::{BondMode, Check, CheckKind, Fallback, Forwarding, Probing, P
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
     root.require(&[("schema", "1"), ("cluster", "[]"), ("member", "[[]]")]);
     root.read("schema", schema);
-    root.later(&["admin", "dns", "time", "log", "mail"]);
+    root.later(&["admin", "log", "mail"]);
     root.not_empty("member", "write a [[member]] section for each box");
     Draft {
         cluster: root.table("cluster", cluster),
@@ -29,6 +30,8 @@ pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
         vrrp: root.tables("vrrp", vrrp),
         services: root.tables("service", service),
         observe: root.table("observe", observe),
+        dns: root.table("dns", |table| asked(table, "servers")).unwrap_or_default(),
+        ntp: root.table("time", |table| asked(table, "ntp")).unwrap_or_default(),
     }
 }
 
@@ -95,7 +98,6 @@ fn member(table: &mut Table<'_, '_>) -> MemberDraft {
 fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
     table.require(&[("name", "\"lan\"")]);
     table.exactly_one(&["mac", "path", "vlan", "bond"], "mac = \"52:54:00:00:00:0a\"");
-    table.later(&["dhcp"]);
     InterfaceDraft {
         at: table.at(),
         name: table.read("name", link_name),
@@ -104,6 +106,7 @@ fn interface(table: &mut Table<'_, '_>) -> InterfaceDraft {
         vlan: table.table("vlan", vlan),
         bond: table.table("bond", bond),
         addresses: table.list("addresses", own_with_prefix),
+        dhcp: table.read_or("dhcp", false, boolean),
         gateways: table.one_or_list("gateway", host),
         // IPv4's least (RFC 791 §3.2) to the largest datagram.
         mtu: table.read("mtu", |value| number(value, 576, 65_535)),
@@ -227,4 +230,11 @@ fn observe(table: &mut Table<'_, '_>) -> ObserveDraft {
         port: table.read_or("port", 9780, port),
         allow: table.list("allow", subnet),
     }
+}
+
+/// Servers that the box asks, which its table is about.
+fn asked(table: &mut Table<'_, '_>, key: &'static str) -> List<IpAddr> {
+    table.require(&[(key, "[\"192.168.0.1\"]")]);
+    table.not_empty(key, "write the servers' addresses, or remove the section");
+    table.list(key, reachable)
 }
