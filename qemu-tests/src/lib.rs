@@ -17,6 +17,7 @@ pub mod pair;
 pub mod plug;
 pub mod pulse;
 pub mod seed;
+pub mod servant;
 pub mod storm;
 pub mod switch;
 pub mod tables;

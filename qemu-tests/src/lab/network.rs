@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use halcyon_core::moment::Moment;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +21,7 @@ use crate::client::load::{Load, Running};
 use crate::client::talk::{Outcome, Request};
 use crate::plug::Plug;
 use crate::seed::Seed;
+use crate::servant::Servant;
 use crate::switch::frame::Mac;
 use crate::switch::{PortId, Role, Segment, Switch, tag};
 
@@ -37,6 +38,7 @@ type Late = (Moment, u64, usize, Arc<[u8]>);
 enum End {
     Machine(Plug),
     Host(usize),
+    Servant(Box<Servant>),
 }
 
 /// Sees every frame a machine sends before the switch does; takes it away by returning true.
@@ -110,6 +112,19 @@ impl Network {
         let end = End::Host(self.hosts.len());
         let port = self.add(Role::Client, Segment::Front, end);
         self.hosts.push((host, port));
+    }
+
+    /// Adds a server on a port of its own.
+    pub fn add_servant(&mut self, segment: Segment, servant: Servant) -> PortId {
+        self.add(Role::Client, segment, End::Servant(Box::new(servant)))
+    }
+
+    /// The server at `port`; `None`: something else is there.
+    pub fn servant(&mut self, port: PortId) -> Option<&mut Servant> {
+        match &mut self.ends[port.0] {
+            End::Servant(servant) => Some(servant),
+            _ => None,
+        }
     }
 
     /// See [`super::Lab::add_ipv6`].
@@ -223,6 +238,13 @@ impl Network {
                 }
             }
         }
+        for index in 0..self.ends.len() {
+            let End::Servant(servant) = &mut self.ends[index] else { continue };
+            for frame in servant.take_sent() {
+                moved = true;
+                self.pass(frame.into(), PortId(index), now);
+            }
+        }
         while let Some(Reverse((at, ..))) = self.late.peek()
             && *at <= now
         {
@@ -295,6 +317,10 @@ impl Network {
                 None => plug.send(frame),
             },
             End::Host(index) => self.hosts[*index].0.receive(frame),
+            End::Servant(servant) => {
+                let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                servant.receive(frame, wall);
+            }
         }
     }
 

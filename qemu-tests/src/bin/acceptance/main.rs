@@ -11,6 +11,7 @@ mod disks;
 mod faults;
 mod interop;
 mod links;
+mod network;
 mod power;
 mod recovery;
 mod serving;
@@ -35,6 +36,7 @@ const CASES: &[&[Case]] = &[
     strategies::CASES,
     boots::CASES,
     units::CASES,
+    network::CASES,
     volumes::CASES,
     config::CASES,
     wizard::CASES,
