@@ -20,6 +20,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod sync;
 pub mod store;
+pub mod join;
 pub mod disk;
 pub mod dhcp;
 pub mod node;

@@ -161,6 +161,7 @@ impl Node {
             Event::Leased(link, Some(lease)) => drop(self.leases.insert(link, lease)),
             Event::Leased(link, None) => drop(self.leases.remove(&link)),
             Event::Leaving => self.view.leaving = true,
+            Event::JoinOpen(open) => self.view.join_open = open,
             Event::Timeout => {}
         }
         for checker in self.checkers.values_mut() {

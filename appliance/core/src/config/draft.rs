@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::problem::{Place, Problems, Written};
-use super::types::{Cidr, LinkName, Mac, MemberName, Priority, ServiceName, VlanId, Vrid, Weight};
+use super::types::{Cidr, DeviceKey, LinkName, Mac, MemberName, Priority, ServiceName, VlanId, Vrid, Weight};
 use super::{BondMode, CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
 
 /// The schedulers of Linux 6.12's IPVS by name (`net/netfilter/ipvs/ip_vs_*.c`).
@@ -133,6 +133,8 @@ pub struct MemberDraft {
     pub priority: Field<Priority>,
     /// Optional.
     pub serial: Field<String>,
+    /// Optional.
+    pub key: Field<DeviceKey>,
     /// Required, not empty.
     pub interfaces: Vec<InterfaceDraft>,
 }

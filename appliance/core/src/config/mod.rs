@@ -23,7 +23,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use types::{Cidr, Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName, Weight};
+use types::{
+    Cidr, DeviceKey, Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName, Weight,
+};
 
 pub use device::{Bond, BondMode, Device, Port, Vlan};
 
@@ -120,6 +122,8 @@ pub struct Member {
     pub priority: Priority,
     /// DMI system serial number that identifies the box, beside its interfaces' MACs.
     pub serial: Option<String>,
+    /// The public half of the key that signs what the box keeps, written when it joined.
+    pub key: Option<DeviceKey>,
     /// Its interfaces by logical name.
     pub interfaces: BTreeMap<LinkName, Interface>,
 }

@@ -2,9 +2,11 @@
 //! document; [`check`](super::check) does that.
 
 mod address;
+mod key;
 mod name;
 
 pub use address::{Cidr, Family, Mac};
+pub use key::DeviceKey;
 pub use name::{LinkName, MemberName, ServerName, ServiceName};
 
 use std::fmt;

@@ -54,6 +54,8 @@ pub enum Event {
     Leased(LinkName, Option<Lease>),
     /// This box is about to stop.
     Leaving,
+    /// Whether a console shows a code by which another box can join.
+    JoinOpen(bool),
     /// Time passed.
     Timeout,
 }

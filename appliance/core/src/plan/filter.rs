@@ -14,6 +14,7 @@ use std::net::Ipv6Addr;
 
 use crate::config::Protocol;
 use crate::config::types::{Cidr, Family, LinkName};
+use crate::join;
 use crate::sync::roll_call;
 use crate::vrrp::wire::GROUP6;
 
@@ -68,6 +69,9 @@ pub(super) fn plan(box_: &Perspective<'_>, plan: &mut Plan) {
     from_fellows(box_, plan, &mut openings);
     services(box_, &mut openings, &mut refusals);
     observers(box_, &mut openings);
+    if box_.view.join_open {
+        joiners(&mut openings);
+    }
     for opening in &openings {
         plan.because(format!("input filter: {opening}"), "the document needs it; everything else is dropped");
     }
@@ -177,6 +181,17 @@ fn observers(box_: &Perspective<'_>, openings: &mut BTreeSet<Opening>) {
             destinations: own.iter().map(|a| Cidr::host(a.address())).collect(),
             traffic: Traffic::Port(Protocol::Tcp, observe.port),
         });
+    }
+}
+
+/// A box that joins asks a group, and then speaks to this box's link-local address, from its own: it has no other. No such
+/// packet comes through a router (RFC 4291 §2.5.6).
+fn joiners(openings: &mut BTreeSet<Opening>) {
+    let link_local = BTreeSet::from([Cidr::new(LINK_LOCAL.into(), 10).expect("10 bits of 128")]);
+    let group = BTreeSet::from([Cidr::host(join::GROUP.into())]);
+    for (protocol, destinations) in [(Protocol::Udp, group), (Protocol::Tcp, link_local.clone())] {
+        let traffic = Traffic::Port(protocol, join::PORT);
+        openings.insert(Opening { link: None, sources: link_local.clone(), destinations, traffic });
     }
 }
 
@@ -328,6 +343,24 @@ mod tests {
         ])
         .then(Verdict::Accept);
         assert_eq!(compile(&openings, Verdict::Accept), [expected]);
+    }
+
+    #[test]
+    fn a_box_can_join_from_the_segment_and_only_while_a_code_is_shown() {
+        let config = crate::config::check::check(include_str!("../../../../examples/pair.toml")).unwrap();
+        let me = "castor".parse().unwrap();
+        let about = |join_open| {
+            let plan =
+                super::super::plan(&config, &me, &super::super::View { join_open, ..Default::default() });
+            let rules = plan.state.rules.chains.into_iter().flat_map(|chain| chain.rules);
+            let port = |condition: &Condition| matches!(condition, Condition::Port(_, ports) if ports.contains(&join::PORT));
+            rules.filter(|rule| rule.conditions.iter().any(port)).collect::<Vec<_>>()
+        };
+        assert_eq!(about(false), []);
+        let open = about(true);
+        assert_eq!(open.len(), 2);
+        let near = Condition::Source(cidrs(&["fe80::/10"]));
+        assert!(open.iter().all(|rule| rule.conditions.contains(&near)), "{open:?}");
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct View {
     pub forward_down: bool,
     /// This box is about to stop.
     pub leaving: bool,
+    /// A console of this box shows a code by which another one can join.
+    pub join_open: bool,
 }
 
 /// State of a VRRP instance on this box, as the report tty and `/status` name it.

@@ -24,7 +24,7 @@ pub(super) fn check(draft: &Draft, problems: &mut Problems) {
 }
 
 fn unique(draft: &Draft, problems: &mut Problems) {
-    let (mut names, mut serials) = (Once::new(), Once::new());
+    let (mut names, mut serials, mut keys) = (Once::new(), Once::new(), Once::new());
     let (mut macs, mut addresses) = (Once::new(), Once::new());
     for member in &draft.members {
         if let Some(name) = &member.name {
@@ -38,6 +38,14 @@ fn unique(draft: &Draft, problems: &mut Problems) {
         if let Some(serial) = &member.serial {
             let fix = "write each box's own serial number, or none where the maker gave all the same";
             serials.take(format!("{:?}", serial.value), &serial.at, fix, problems);
+        }
+        if let Some(key) = &member.key {
+            keys.take(
+                key.value,
+                &key.at,
+                "write each box's own key, as \"key show\" prints it there",
+                problems,
+            );
         }
         let (mut links, mut paths) = (Once::new(), Once::new());
         for interface in &member.interfaces {

@@ -53,6 +53,7 @@ fn member(written: &MemberDraft) -> Option<(MemberName, Member)> {
         real_server: written.is(Role::RealServer),
         priority: written.priority.as_ref()?.value,
         serial: written.serial.as_ref().map(|serial| serial.value.clone()),
+        key: written.key.as_ref().map(|key| key.value),
         interfaces: interfaces?,
     };
     Some((name, member))

@@ -76,7 +76,6 @@ fn member(table: &mut Table<'_, '_>) -> MemberDraft {
         ("roles", "[\"director\", \"real-server\"]"),
         ("interface", "[[]]"),
     ]);
-    table.later(&["key"]);
     table.not_empty("roles", "write \"director\", \"real-server\" or both");
     table.not_empty("interface", "write a [[member.interface]] section for each port");
     MemberDraft {
@@ -91,6 +90,7 @@ fn member(table: &mut Table<'_, '_>) -> MemberDraft {
             priority,
         ),
         serial: table.read("serial", |value| printable(value, 128)),
+        key: table.read("key", parsed),
         interfaces: table.tables("interface", interface),
     }
 }
