@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::join::code::Code;
 use crate::status::Status;
 
 /// Where the engine listens: a `SOCK_STREAM` unix socket.
@@ -70,6 +71,22 @@ pub enum Request {
     KeyShow,
     /// Make a new such key, which the present one vouches for.
     KeyRotate,
+    /// Make a one-time code by which another box can join this one. It can be used for as long as somebody
+    /// asks for [`Request::JoinProgress`].
+    JoinOpen,
+    /// Let it die.
+    JoinClose,
+    /// Join the box that shows this code. Where a document is in force here, the other box's must have a higher revision.
+    Join {
+        /// The code.
+        code: Code,
+        /// The member that this box is to be; not needed where the document has it.
+        name: Option<String>,
+        /// Its own address with its prefix; not needed where the document has it.
+        address: Option<String>,
+    },
+    /// How joining goes on, at either box.
+    JoinProgress,
 }
 
 /// What the engine answers.
@@ -82,10 +99,25 @@ pub enum Response {
     Text(String),
     /// Its network ports, by name.
     Ports(Vec<Port>),
+    /// A code for another box.
+    Code(Code),
+    /// How joining goes on.
+    Joining(Joining),
     /// Done; a sentence about it.
     Done(String),
     /// Not done; why and what to do.
     Refused(String),
+}
+
+/// How joining goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joining {
+    /// The last news, a sentence.
+    pub said: String,
+    /// For how many seconds the code can still be used; `None`: none is shown here.
+    pub left: Option<u64>,
+    /// How it ended: well, or not; `None`: not yet.
+    pub over: Option<bool>,
 }
 
 /// A network port as a person tells it from the others.

@@ -44,6 +44,14 @@ pub(crate) enum Verb {
         #[arg(long)]
         confirm_within: Option<String>,
     },
+    /// Take a document that nobody signed, where no signed one is in force: what the wizard does
+    SetUp {
+        /// The file
+        file: PathBuf,
+        /// On trial: undone after this time, such as 60s, unless it is confirmed
+        #[arg(long)]
+        confirm_within: Option<String>,
+    },
     /// Keep the document that is on trial
     Confirm,
     /// Go back to a generation, or to the one before; ends a trial
@@ -68,6 +76,7 @@ impl Verb {
             ["apply", file, "--confirm-within", time] => {
                 Self::Apply { file: file.into(), confirm_within: Some(time.to_owned()) }
             }
+            ["set-up", file] => Self::SetUp { file: file.into(), confirm_within: None },
             ["confirm"] => Self::Confirm,
             ["rollback"] => Self::Rollback { generation: None },
             ["rollback", generation] => Self::Rollback { generation: Some(number(generation)?) },
@@ -77,7 +86,7 @@ impl Verb {
 
     /// Whether it changes anything.
     pub(crate) fn changes(&self) -> bool {
-        matches!(self, Self::Apply { .. } | Self::Confirm | Self::Rollback { .. })
+        matches!(self, Self::Apply { .. } | Self::SetUp { .. } | Self::Confirm | Self::Rollback { .. })
     }
 }
 
@@ -90,6 +99,10 @@ pub(crate) fn run(verb: Verb, out: &mut dyn Write) -> Result<()> {
         Verb::Apply { file, confirm_within } => {
             offer(&file, confirm_within.as_deref().map(seconds).transpose()?, &mut io::stdin().lock())?
         }
+        Verb::SetUp { file, confirm_within } => Request::SetUp {
+            document: read(&file)?,
+            confirm_within: confirm_within.as_deref().map(seconds).transpose()?,
+        },
         Verb::Confirm => Request::ConfigConfirm,
         Verb::Rollback { generation } => Request::ConfigRollback { generation },
     };

@@ -14,7 +14,7 @@ use halcyon_core::supervise::control::Request;
 
 use crate::paste::{Paste, Pasted};
 use crate::terminal::{Keys, clean};
-use crate::{config, engine, failover, install, ipvs, key, logs, power, status};
+use crate::{config, engine, failover, install, ipvs, join, key, logs, power, status};
 use failover::Instead;
 use line::{Line, Taken};
 
@@ -40,6 +40,9 @@ config apply usb:NAME [--confirm-within 60s]
                  take a signed document off such a volume; with - in place of usb:NAME, one that is pasted
 config confirm, config rollback [GENERATION]
                  keep it after a trial, go back
+join open        show a one-time code by which a new box joins this one
+join CODE [--name NAME --address ADDRESS/PREFIX]
+                 join the box that shows it
 key show         the public key of this box's records, and its fingerprint
 key rotate       make a new one
 install [DISK]   list the disks; copy the running system onto one
@@ -240,6 +243,12 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             ),
             Some(verb) => config::run(verb, out),
         },
+        ["join", ref rest @ ..] => match join::Verb::of(rest)? {
+            verb if power == Power::View && (verb.changes() || is_set_up()) => bail!(
+                "join: this console only shows, for the document sets no admin password; start the box with {FULL}"
+            ),
+            verb => join::run(verb, out),
+        },
         ["dashboard"] => dashboard(),
         ["key", "show"] => key::run(key::Verb::Show, out),
         ["key", "rotate"] if power == Power::View => bail!(
@@ -260,6 +269,11 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
         }
         [unknown, ..] => bail!("there is no verb {unknown:?}; \"help\" lists the verbs"),
     }
+}
+
+/// Whether the box has a document, as far as the engine tells.
+fn is_set_up() -> bool {
+    engine::glance().is_none_or(|status| status.revision > 0)
 }
 
 /// Gives the console to the wizard, which gave it to this line.

@@ -7,6 +7,7 @@ mod engine;
 mod failover;
 mod install;
 mod ipvs;
+mod join;
 mod key;
 mod keygen;
 mod logs;
@@ -81,6 +82,14 @@ enum Verb {
         #[command(subcommand)]
         verb: key::Verb,
     },
+    /// Show a one-time code by which a new box joins this one, or join by it (on the box)
+    ///
+    /// join open, join close, join CODE [--name NAME --address ADDRESS/PREFIX]
+    Join {
+        /// open, close, or the code with the new box's name and address
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Hand over what this box is master of (on the box)
     Failover {
         #[command(subcommand)]
@@ -120,6 +129,10 @@ fn main() -> ExitCode {
         Verb::Failover { instead } => failover::run(instead, &mut out),
         Verb::Config { verb } => config::run(verb, &mut out),
         Verb::Key { verb } => key::run(verb, &mut out),
+        Verb::Join { words } => {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            join::Verb::of(&words).and_then(|verb| join::run(verb, &mut out))
+        }
         Verb::Install { disk: None, .. } => install::list(&mut out),
         Verb::Install { disk: Some(disk), yes } => install::run(&disk, yes, &mut out),
         Verb::FactoryReset { yes } => install::reset(yes, &mut out),

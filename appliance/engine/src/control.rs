@@ -102,6 +102,7 @@ fn change(request: &Request) -> Option<&'static str> {
         | Request::ConfigHistory
         | Request::ConfigDiff { .. }
         | Request::ConfigVolumes
+        | Request::JoinProgress
         | Request::KeyShow => None,
         Request::ConfigApply { .. }
         | Request::ConfigApplyVolume { .. }
@@ -109,6 +110,7 @@ fn change(request: &Request) -> Option<&'static str> {
         | Request::ConfigConfirm
         | Request::ConfigRollback { .. } => Some("change the configuration"),
         Request::KeyRotate => Some("make a new key"),
+        Request::JoinOpen | Request::JoinClose | Request::Join { .. } => Some("have a box join"),
         Request::Failover => Some("hand over"),
         Request::Release => Some("let go of a hold"),
     }

@@ -11,6 +11,7 @@
 //! listens to VRRP and says nothing.
 
 mod document;
+mod joining;
 mod keeping;
 mod lending;
 mod ports;
@@ -48,7 +49,8 @@ use crate::status::Entered;
 use crate::supervisor::Supervisor;
 use crate::volume::Scanner;
 use crate::vrrp_thread::{self, Command};
-use crate::{clock, probes, roll_call, store};
+use crate::{clock, join, probes, roll_call, store};
+use joining::Joining;
 use keeping::Keeping;
 use lending::Lessees;
 use speaking::{Told, Voice};
@@ -84,6 +86,8 @@ pub struct Parts<K> {
     pub roll_call: roll_call::Handle,
     /// Where checks tell how they went.
     pub outcomes: Outcomes,
+    /// What joining asks for.
+    pub joining: mpsc::UnboundedSender<join::Event>,
     /// Where the status is published.
     pub status: watch::Sender<Arc<Status>>,
     /// How the clock is kept.
@@ -101,6 +105,7 @@ pub struct Driver<K> {
     reconciler: Reconciler<K>,
     binding: Binding,
     keeping: Keeping,
+    joining: Joining,
     vrrp: vrrp_thread::Handle,
     roll_call: roll_call::Handle,
     supervisor: Supervisor,
@@ -134,8 +139,19 @@ pub struct Driver<K> {
 impl<K: Kernel> Driver<K> {
     /// Puts the parts together; nothing happens yet.
     pub fn new(parts: Parts<K>) -> Self {
-        let Parts { kernel, binding, store, vrrp, roll_call, outcomes, status, clock, handout, image } =
-            parts;
+        let Parts {
+            kernel,
+            binding,
+            store,
+            vrrp,
+            roll_call,
+            outcomes,
+            joining,
+            status,
+            clock,
+            handout,
+            image,
+        } = parts;
         let node = Node::new(clock::seed());
         Self {
             plan: node.plan(),
@@ -143,6 +159,7 @@ impl<K: Kernel> Driver<K> {
             reconciler: Reconciler::new(kernel),
             binding,
             keeping: Keeping::new(store),
+            joining: Joining::new(joining),
             vrrp,
             roll_call,
             supervisor: Supervisor::new(),
@@ -194,6 +211,7 @@ impl<K: Kernel> Driver<K> {
                     self.node.handle(node::Event::Echoed { target, number, answered }, clock::now());
                 }
                 Event::Asked(asked) => self.answer(asked),
+                Event::Joining(event) => self.joining(event),
                 Event::Store(event) => {
                     self.kept(event);
                     self.inspect_at = clock::now();
@@ -256,6 +274,7 @@ impl<K: Kernel> Driver<K> {
             // All that is to be known first, so that one plan follows from it and the rules are loaded once.
             self.reconciler.look(&self.plan.state).await;
             self.watch_trial(now);
+            self.watch_joining(now);
             self.volumes(now);
             self.save();
             self.listen_to_cables().await;

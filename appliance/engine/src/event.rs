@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use crate::control::Asked;
-use crate::{store, vrrp_thread};
+use crate::{join, store, vrrp_thread};
 
 /// What can wake the engine.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub enum Event {
     Leased(LinkName, Option<Lease>),
     /// The configuration store tells something.
     Store(store::Event),
+    /// A box joins this one, or this one another.
+    Joining(join::Event),
     /// A link, an address, a route or a neighbour changed.
     KernelChanged,
     /// The time that was asked for has come.
@@ -73,6 +75,8 @@ pub struct Sources {
     pub leased: mpsc::Receiver<(LinkName, Option<Lease>)>,
     /// The configuration store.
     pub store: mpsc::UnboundedReceiver<store::Event>,
+    /// Joining.
+    pub joining: mpsc::UnboundedReceiver<join::Event>,
     /// The kernel.
     pub changes: Changes,
     /// `SIGTERM`.
@@ -93,6 +97,7 @@ impl Sources {
             Some(from) = self.farewells.recv() => Event::Farewell(from),
             Some((link, lease)) = self.leased.recv() => Event::Leased(link, lease),
             Some(event) = self.store.recv() => Event::Store(event),
+            Some(event) = self.joining.recv() => Event::Joining(event),
             Ok(_) = self.changes.next() => Event::KernelChanged,
             () = sleep(wait) => Event::Timer,
         }

@@ -11,6 +11,7 @@ pub mod vrrp_thread;
 pub mod reconciler;
 pub mod announcer;
 pub mod roll_call;
+pub mod join;
 pub mod probes;
 pub mod shelf;
 pub mod volume;

@@ -45,6 +45,7 @@ async fn engine() -> anyhow::Result<()> {
     let (status, _) = watch::channel(Arc::new(Status::default()));
     let (to_farewells, farewells) = mpsc::channel(BACKLOG);
     let roll_call = roll_call::spawn(clock::seed(), to_farewells);
+    let (to_joining, joining) = mpsc::unbounded_channel();
     let trusted = binding::trusted(Path::new(binding::KEYS));
     let (to_leased, leased) = mpsc::channel(BACKLOG);
     let (to_kept, kept) = mpsc::unbounded_channel();
@@ -55,6 +56,7 @@ async fn engine() -> anyhow::Result<()> {
     };
     let sources = Sources {
         store: kept,
+        joining,
         vrrp,
         checked,
         echoed,
@@ -78,6 +80,7 @@ async fn engine() -> anyhow::Result<()> {
         vrrp: thread,
         roll_call,
         outcomes,
+        joining: to_joining,
         status,
         clock: timekeeping,
         handout,

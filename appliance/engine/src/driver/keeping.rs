@@ -56,7 +56,8 @@ struct Asked {
 /// What follows once it is written.
 #[derive(Debug)]
 enum Then {
-    Take(Box<Document>, Option<u32>),
+    /// With how long a trial, and the way it came.
+    Take(Box<Document>, Option<u32>, &'static str),
     Confirm,
     Rotate,
 }
@@ -89,6 +90,11 @@ impl Keeping {
     /// Where the configuration is kept, in words.
     pub(super) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// The public half of the key that signs records, in hexadecimal digits.
+    pub(super) fn public(&self) -> Option<&str> {
+        self.key.as_ref().map(|public| public.key.as_str())
     }
 
     /// What somebody should look after.
@@ -250,7 +256,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    fn undo_trial(&mut self) {
+    pub(super) fn undo_trial(&mut self) {
         self.keeping.handle.undo();
         match self.binding.undo() {
             Undone::Nothing => {}

@@ -98,6 +98,10 @@ impl<K: Kernel> Driver<K> {
             Request::SetUp { document, confirm_within } => {
                 return self.set_up(&document, confirm_within, (&who, &from), answer);
             }
+            Request::JoinOpen => self.join_open(),
+            Request::JoinClose => self.join_close(),
+            Request::Join { code, name, address } => self.join(code, name, address),
+            Request::JoinProgress => self.join_progress(),
             Request::Ports => Response::Ports(self.ports()),
             Request::ConfigVolumes | Request::ConfigApplyVolume { .. } => {
                 Response::Refused("volumes are not read here".into())

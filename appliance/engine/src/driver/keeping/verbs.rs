@@ -30,7 +30,7 @@ impl<K: Kernel> Driver<K> {
     ) {
         let current = self.binding.document().map(|(document, _)| document.mark.clone());
         let verdict = provision::judge(volume, self.binding.trusted(), current.as_ref());
-        self.follow(verdict, confirm_within, (who, from), answer);
+        self.follow(verdict, confirm_within, "console", (who, from), answer);
     }
 
     /// Takes a document that was typed at a console.
@@ -42,13 +42,15 @@ impl<K: Kernel> Driver<K> {
         answer: oneshot::Sender<Response>,
     ) {
         let verdict = provision::typed(document, self.binding.document().map(|(document, _)| document));
-        self.follow(verdict, confirm_within, by, answer);
+        self.follow(verdict, confirm_within, "wizard", by, answer);
     }
 
-    fn follow(
+    /// Takes a document that was judged; `source` is the way it came, as it is reported.
+    pub(in crate::driver) fn follow(
         &mut self,
         verdict: Verdict,
         confirm_within: Option<u32>,
+        source: &'static str,
         (who, from): (&str, &str),
         answer: oneshot::Sender<Response>,
     ) {
@@ -63,7 +65,7 @@ impl<K: Kernel> Driver<K> {
             Err(why) => drop(answer.send(Response::Refused(why))),
             Ok(document) => {
                 let work = Work::Commit(stored(&document), term);
-                self.write(work, Then::Take(document, confirm_within), origin, answer);
+                self.write(work, Then::Take(document, confirm_within, source), origin, answer);
             }
         }
     }
@@ -119,7 +121,8 @@ impl<K: Kernel> Driver<K> {
         match judged {
             Err(why) => drop(answer.send(Response::Refused(why))),
             Ok((document, generation)) => {
-                self.write(Work::RollBack(generation), Then::Take(document, None), origin, answer);
+                let source = way(&document);
+                self.write(Work::RollBack(generation), Then::Take(document, None, source), origin, answer);
             }
         }
     }
@@ -156,11 +159,10 @@ impl<K: Kernel> Driver<K> {
         let unsaved = (generation.is_none() && self.keeping.handle.exists()).then_some(origin);
         self.inspect_at = clock::now();
         match then {
-            Then::Take(document, trial) => {
+            Then::Take(document, trial, source) => {
                 let number = generation.unwrap_or_else(|| self.binding.next());
                 let until = trial.map(|seconds| clock::now() + Duration::from_secs(seconds.into()));
                 let revision = document.mark.revision;
-                let source = if document.signature.is_empty() { "wizard" } else { "console" };
                 let event = self.binding.put(*document, number, until, source);
                 self.supervisor.report(&event);
                 self.keeping.unsaved = unsaved;
@@ -186,4 +188,9 @@ impl<K: Kernel> Driver<K> {
             },
         }
     }
+}
+
+/// The way a document came that is gone back to, as far as it tells.
+fn way(document: &Document) -> &'static str {
+    if document.signature.is_empty() { "wizard" } else { "console" }
 }
