@@ -7,9 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use halcyon_core::config::types::{PasswordHash, SALT};
 use halcyon_core::control::{Request, Response, SOCKET};
+use halcyon_core::supervise::control::SOCKET as INIT;
+use serde::Serialize;
 
-use crate::model::{Intent, Seen};
+use crate::model::{Ask, Intent, Seen};
 
 /// Between two looks at the box: a cable that is plugged in shows within twice this.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -21,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// The program's end.
 #[derive(Debug)]
 pub(crate) struct Client {
-    requests: Sender<Request>,
+    requests: Sender<Ask>,
     news: Receiver<Intent>,
     /// Can be read when there is news.
     pub(crate) bell: UnixStream,
@@ -45,9 +48,9 @@ impl Client {
     }
 
     /// Asks for something; the answer is news.
-    pub(crate) fn ask(&self, request: Request) {
+    pub(crate) fn ask(&self, ask: Ask) {
         // The thread ends with the program only.
-        let _ = self.requests.send(request);
+        let _ = self.requests.send(ask);
     }
 
     /// What was learned, if anything.
@@ -63,13 +66,13 @@ impl Client {
     }
 }
 
-fn run(orders: &Receiver<Request>, tell: &Sender<Intent>, mut ringer: &UnixStream) {
+fn run(orders: &Receiver<Ask>, tell: &Sender<Intent>, mut ringer: &UnixStream) {
     let mut patience = Duration::ZERO;
     loop {
         let intent = match orders.recv_timeout(patience) {
-            Ok(request) => {
+            Ok(ask) => {
                 patience = Duration::ZERO;
-                Intent::Answered(exchange(&request, PATIENCE).map_err(|error| error.to_string()))
+                answered(&ask)
             }
             Err(RecvTimeoutError::Timeout) => {
                 patience = GLANCE;
@@ -85,9 +88,25 @@ fn run(orders: &Receiver<Request>, tell: &Sender<Intent>, mut ringer: &UnixStrea
     }
 }
 
+fn answered(ask: &Ask) -> Intent {
+    let told =
+        |answer: std::io::Result<Response>| Intent::Answered(answer.map_err(|error| error.to_string()));
+    match ask {
+        Ask::Engine(request) => told(exchange(SOCKET, request)),
+        // Its answers to these have the engine's form.
+        Ask::Power(request) => told(exchange(INIT, request)),
+        Ask::Hash(typed) => {
+            let mut salt = [0; SALT];
+            let filled = rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty());
+            let hash = (filled == Ok(SALT)).then(|| PasswordHash::make(&typed.0, &salt)).flatten();
+            Intent::Hashed(hash.map(|hash| hash.to_string()))
+        }
+    }
+}
+
 fn look() -> Option<Box<Seen>> {
-    let Ok(Response::Status(status)) = exchange(&Request::Status, PATIENCE) else { return None };
-    let ports = match exchange(&Request::Ports, PATIENCE) {
+    let Ok(Response::Status(status)) = exchange(SOCKET, &Request::Status) else { return None };
+    let ports = match exchange(SOCKET, &Request::Ports) {
         Ok(Response::Ports(ports)) => ports,
         _ => Vec::new(),
     };
@@ -95,10 +114,10 @@ fn look() -> Option<Box<Seen>> {
 }
 
 /// One question and its answer.
-fn exchange(request: &Request, patience: Duration) -> std::io::Result<Response> {
-    let mut stream = UnixStream::connect(SOCKET)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+fn exchange(socket: &str, request: &impl Serialize) -> std::io::Result<Response> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;

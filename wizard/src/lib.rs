@@ -11,11 +11,12 @@ mod model;
 mod texts;
 mod view;
 
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cursive::{Cursive, CursiveRunner};
 
@@ -28,6 +29,12 @@ use view::Screen;
 
 /// The command line, and its verb for a console.
 const COMMAND_LINE: [&str; 2] = ["/usr/lib/halcyon/bin/halctl", "console"];
+/// What it is told after the password was given.
+const UNLOCKED: &str = "--unlocked";
+/// The kernel parameter that makes consoles change things without a password.
+const FULL: &str = "halcyon.console=full";
+/// A console at which nobody typed for so long asks for the password again.
+const LOCKS_AFTER: Duration = Duration::from_secs(300);
 /// The longest that nothing is looked at.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -46,14 +53,23 @@ pub fn run() -> io::Result<()> {
     let mut client = Client::start()?;
     let kept = keep::read(Path::new(keep::FILE)).unwrap_or_default();
     let here = console::name();
-    let root = view::root(Wizard::new(kept, here.clone()), Texts::english());
+    let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let full = parameters.split_whitespace().any(|parameter| parameter == FULL);
+    let root = view::root(Wizard::new(kept, here.clone(), full), Texts::english());
     let mut runner = CursiveRunner::new(root, Box::new(console.clone()));
     runner.refresh();
+    let (mut keys, mut typed_at) = (0, Instant::now());
     while !console.is_gone() && !client.gone {
         console.wait(&client.bell, IDLE);
         // Who else types is known before a key counts.
         with(&mut runner, |screen| screen.hand(Intent::Held(keep::holder())));
         runner.process_events();
+        let pressed = with(&mut runner, |screen| screen.keys);
+        if pressed != std::mem::replace(&mut keys, pressed) {
+            typed_at = Instant::now();
+        } else if typed_at.elapsed() > LOCKS_AFTER {
+            with(&mut runner, |screen| screen.hand(Intent::Idle));
+        }
         let news = client.news();
         let effects = with(&mut runner, |screen| {
             let scene = screen.wizard.scene();
@@ -66,7 +82,7 @@ pub fn run() -> io::Result<()> {
         });
         for effect in effects {
             match effect {
-                Effect::Ask(request) => client.ask(request),
+                Effect::Ask(ask) => client.ask(ask),
                 // What cannot be kept is lost with this program, and nobody is the worse for it now.
                 Effect::Keep(kept) => drop(keep::write(Path::new(keep::FILE), &kept)),
                 // Likewise.
@@ -76,10 +92,10 @@ pub fn run() -> io::Result<()> {
                     let kept = keep::read(Path::new(keep::FILE)).unwrap_or_default();
                     with(&mut runner, |screen| screen.hand(Intent::TakenOver(Box::new(kept))));
                 }
-                Effect::CommandLine => {
+                Effect::CommandLine { full } => {
                     console.leave();
                     let [program, verb] = COMMAND_LINE;
-                    return Err(Command::new(program).arg(verb).exec());
+                    return Err(Command::new(program).arg(verb).args(full.then_some(UNLOCKED)).exec());
                 }
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! Nothing that was typed is lost: going back keeps it, so does a refusal, and every change is handed out to be kept.
 
+pub(crate) mod change;
 pub(crate) mod document;
 pub(crate) mod field;
 pub(crate) mod page;
@@ -10,18 +11,23 @@ pub(crate) mod step;
 
 mod dashboard;
 mod entry;
+mod menu;
+mod password;
 mod words;
 
 use std::collections::BTreeSet;
 
-use halcyon_core::control::{Port, Request, Response};
+use halcyon_core::control::{Port, Request, Response, Typed};
 use serde::{Deserialize, Serialize};
 
+use change::Base;
 use document::Judged;
 use field::{Answers, Field, Kind, answer};
+use password::Strength;
 use step::Step;
+use words::Room;
 
-pub(crate) use words::{Button, Effect, Intent, Item, Press, Scene, Seen};
+pub(crate) use words::{Ask, Button, Effect, Intent, Item, Press, Scene, Seen};
 
 /// How long a new set-up is tried before it is undone by itself, in seconds: long enough to look at a client, too.
 pub(crate) const TRIAL: u32 = 120;
@@ -34,6 +40,9 @@ pub(crate) struct Kept {
     step: Step,
     /// The trial that runs was begun here.
     mine: bool,
+    /// The answers change this document; `None`: they are a new one.
+    #[serde(default)]
+    base: Option<Base>,
 }
 
 /// The wizard.
@@ -42,6 +51,14 @@ pub(crate) struct Wizard {
     kept: Kept,
     /// This console's terminal.
     here: String,
+    /// The kernel's command line gives this console everything.
+    full: bool,
+    /// The password was given here.
+    unlocked: bool,
+    /// Where the person is at a box at work.
+    room: Room,
+    /// Passwords as they are typed: never kept, never shown.
+    secrets: Answers,
     /// The terminal at which somebody types.
     holder: Option<String>,
     focus: usize,
@@ -57,16 +74,26 @@ pub(crate) struct Wizard {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { answers: field::beginning(), left: BTreeSet::new(), step: Step::Welcome, mine: false }
+        Self {
+            answers: field::beginning(),
+            left: BTreeSet::new(),
+            step: Step::Welcome,
+            mine: false,
+            base: None,
+        }
     }
 }
 
 impl Wizard {
-    /// Goes on where another one was.
-    pub(crate) fn new(kept: Kept, here: String) -> Self {
+    /// Goes on where another one was. `full`: this console needs no password.
+    pub(crate) fn new(kept: Kept, here: String, full: bool) -> Self {
         let mut wizard = Self {
             kept,
             here,
+            full,
+            unlocked: false,
+            room: Room::Dashboard,
+            secrets: Answers::new(),
             holder: None,
             focus: 0,
             cursor: 0,
@@ -100,10 +127,18 @@ impl Wizard {
                 Vec::new()
             }
             Intent::Answered(answered) => self.hear(answered),
+            Intent::Hashed(hash) => self.take_hash(hash),
+            Intent::Idle => {
+                self.lock();
+                Vec::new()
+            }
         };
         if self.scene() != scene {
             self.kept.mine &= self.scene() == Scene::Trial;
+            // The first set-up is kept: from here on its password counts for everybody.
+            self.unlocked &= (scene, self.scene()) != (Scene::Trial, Scene::Dashboard);
             self.focus = 0;
+            self.place_cursor();
         }
         self.focus = self.focus.min(self.items().len().saturating_sub(1));
         if self.kept != before {
@@ -117,10 +152,23 @@ impl Wizard {
     pub(crate) fn scene(&self) -> Scene {
         match &self.seen {
             None => Scene::Waiting,
+            Some(_) if matches!(self.room, Room::Unlock { .. }) => Scene::Unlock,
             Some(seen) if seen.status.on_trial => Scene::Trial,
-            Some(seen) if seen.status.member.is_some() || seen.status.revision > 0 => Scene::Dashboard,
-            Some(_) if self.holder.as_ref().is_some_and(|holder| *holder != self.here) => Scene::Elsewhere,
-            Some(_) => Scene::SetUp,
+            Some(seen) if seen.status.member.is_some() || seen.status.revision > 0 => match self.room {
+                Room::Menu => Scene::Menu,
+                Room::Sure(_) => Scene::Sure,
+                Room::Change => self.set_up_here(),
+                Room::Dashboard | Room::Line | Room::Unlock { .. } => Scene::Dashboard,
+            },
+            Some(_) => self.set_up_here(),
+        }
+    }
+
+    /// The questions, unless they are being answered at another console.
+    fn set_up_here(&self) -> Scene {
+        match &self.holder {
+            Some(holder) if *holder != self.here => Scene::Elsewhere,
+            _ => Scene::SetUp,
         }
     }
 
@@ -128,9 +176,18 @@ impl Wizard {
     pub(crate) fn items(&self) -> Vec<Item> {
         match self.scene() {
             Scene::Waiting => vec![Item::Button(Button::CommandLine)],
+            Scene::Dashboard if self.has_password() || self.full => {
+                vec![Item::Button(Button::Menu), Item::Button(Button::CommandLine)]
+            }
             Scene::Dashboard => vec![Item::Button(Button::CommandLine)],
+            Scene::Unlock => {
+                let buttons = [Button::Unlock, Button::Leave].map(Item::Button);
+                [Item::Field(Field::Unlock)].into_iter().chain(buttons).collect()
+            }
+            Scene::Menu => menu::VERBS.map(|verb| Item::Button(Button::Verb(verb))).to_vec(),
+            Scene::Sure => vec![Item::Button(Button::Leave), Item::Button(Button::DoIt)],
             Scene::Elsewhere => vec![Item::Button(Button::TakeOver), Item::Button(Button::CommandLine)],
-            Scene::Trial if self.kept.mine => {
+            Scene::Trial if self.kept.mine && (self.may_change() || !self.has_password()) => {
                 vec![Item::Button(Button::Keep), Item::Button(Button::Undo)]
             }
             Scene::Trial => vec![Item::Button(Button::CommandLine)],
@@ -150,7 +207,7 @@ impl Wizard {
             _ => Some(Button::Continue),
         };
         items.extend(on.map(Item::Button));
-        if step.previous(&self.kept.answers).is_some() {
+        if step.previous(&self.kept.answers).is_some() || self.room == Room::Change {
             items.push(Item::Button(Button::Back));
         }
         items
@@ -161,7 +218,10 @@ impl Wizard {
     }
 
     fn given(&self, field: Field) -> &str {
-        answer(&self.kept.answers, field)
+        match field.kind() {
+            Kind::Secret(_) => answer(&self.secrets, field),
+            _ => answer(&self.kept.answers, field),
+        }
     }
 
     fn press(&mut self, press: Press) -> Vec<Effect> {
@@ -181,12 +241,15 @@ impl Wizard {
             (_, Press::Right) if self.on_a_button() => self.travel(1),
             (_, Press::Left) if self.on_a_button() => self.travel(-1),
             (_, Press::Back) => self.back(),
+            (Some(Item::Field(Field::Unlock)), Press::Enter) => return self.unlock(),
+            (_, Press::Char(digit)) if digit.is_ascii_digit() => return self.pick(digit),
             (Some(Item::Field(_)), Press::Enter) => self.travel(1),
             (Some(Item::Jump(field)), Press::Enter) => self.jump(field),
             (Some(Item::Button(button)), Press::Enter | Press::Char(' ')) => return self.act(button),
             (_, Press::Char('c')) if self.scene() == Scene::Dashboard => {
                 return self.act(Button::CommandLine);
             }
+            (_, Press::Char('m')) if self.scene() == Scene::Dashboard => return self.act(Button::Menu),
             _ => {}
         }
         Vec::new()
@@ -200,43 +263,84 @@ impl Wizard {
         match button {
             Button::Continue => return self.go_on(),
             Button::Back => self.back(),
-            Button::CommandLine => return vec![Effect::CommandLine],
+            Button::CommandLine if self.scene() == Scene::SetUp || self.seen.is_none() => {
+                return vec![Effect::CommandLine { full: false }];
+            }
+            Button::CommandLine => return self.enter(Room::Line),
+            Button::Menu => return self.enter(Room::Menu),
+            Button::Unlock => return self.unlock(),
+            Button::Verb(verb) => return self.choose_verb(verb),
+            Button::DoIt => return self.do_it(),
+            Button::Leave => self.leave_room(),
             Button::TakeOver => return vec![Effect::TakeOver],
             Button::Try => {
                 self.kept.mine = true;
+                // Who set the password a moment ago need not give it to keep what he set up.
+                self.unlocked |= self.kept.base.is_none();
                 let document = self.judged.text.clone();
-                return self.ask(Request::SetUp { document, confirm_within: Some(TRIAL) });
+                return self.ask(Ask::Engine(Request::SetUp { document, confirm_within: Some(TRIAL) }));
             }
-            Button::Keep => return self.ask(Request::ConfigConfirm),
-            Button::Undo => return self.ask(Request::ConfigRollback { generation: None }),
+            Button::Keep => return self.ask(Ask::Engine(Request::ConfigConfirm)),
+            Button::Undo => {
+                return self.ask(Ask::Engine(Request::ConfigRollback { generation: None }));
+            }
         }
         Vec::new()
     }
 
-    fn ask(&mut self, request: Request) -> Vec<Effect> {
+    fn ask(&mut self, ask: Ask) -> Vec<Effect> {
         // One at a time: an impatient Enter asks nothing twice.
         if std::mem::replace(&mut self.asking, true) {
             return Vec::new();
         }
         self.said = None;
-        vec![Effect::Ask(request)]
+        vec![Effect::Ask(ask)]
     }
 
     fn hear(&mut self, answered: Result<Response, String>) -> Vec<Effect> {
         self.asking = false;
-        self.said = Some(match answered {
-            Ok(Response::Done(sentence)) => Ok(sentence),
-            Ok(Response::Refused(why)) | Err(why) => Err(why),
-            Ok(_) => Err("the engine answered another question".to_owned()),
-        });
+        let effects = answered.as_ref().map_or_else(|_| Vec::new(), |response| self.heard(response));
+        self.said = match answered {
+            Ok(Response::Done(sentence)) => Some(Ok(sentence)),
+            Ok(Response::Refused(why)) | Err(why) => Some(Err(why)),
+            Ok(Response::Text(_)) => None,
+            Ok(_) => Some(Err("the engine answered another question".to_owned())),
+        };
         self.kept.mine &= !matches!(self.said, Some(Err(_))) || self.scene() == Scene::Trial;
+        effects
+    }
+
+    /// The password's hash is made: what was typed is forgotten.
+    fn take_hash(&mut self, hash: Option<String>) -> Vec<Effect> {
+        self.asking = false;
+        if let (Some(hash), Step::Password) = (hash, self.kept.step) {
+            self.kept.answers.insert(Field::Password, hash);
+            self.secrets.clear();
+            if let Some(next) = self.kept.step.next(&self.kept.answers) {
+                self.go_to(next, 0);
+            }
+        }
         Vec::new()
+    }
+
+    /// What is wrong with the password that was typed, by its name in the catalogue.
+    fn password_complaint(&self, field: Field) -> Option<&'static str> {
+        let (first, again) = (self.given(Field::Password), self.given(Field::PasswordAgain));
+        match field {
+            Field::Password if !first.is_empty() && Strength::of(first) == Strength::TooWeak => {
+                Some("password-refused")
+            }
+            Field::PasswordAgain if first != again => Some("password-differs"),
+            _ => None,
+        }
     }
 
     fn see(&mut self, seen: Option<Box<Seen>>) {
         self.seen = seen;
+        self.watch_change();
         // A port is proposed as soon as one is there: the first with a cable, or the first.
         if self.given(Field::Port).is_empty()
+            && self.kept.base.is_none()
             && let Some(port) = self.ports().iter().find(|port| port.carrier).or(self.ports().first())
         {
             let mac = port.mac.clone();
@@ -255,8 +359,10 @@ impl Wizard {
 
     fn judge(&mut self) {
         self.judged = match self.kept.step {
-            Step::Storm | Step::Review => document::proved(&self.kept.answers, self.revision()),
-            _ => document::checked(&self.kept.answers, self.revision()),
+            Step::Storm | Step::Review => {
+                document::proved(&self.kept.answers, self.revision(), self.kept.base.as_ref())
+            }
+            _ => document::checked(&self.kept.answers, self.revision(), self.kept.base.as_ref()),
         };
     }
 
@@ -290,14 +396,20 @@ impl Wizard {
     fn go_on(&mut self) -> Vec<Effect> {
         if self.kept.step == Step::Welcome {
             match self.given(Field::Way) {
-                "line" => return vec![Effect::CommandLine],
+                "line" => return vec![Effect::CommandLine { full: self.full }],
                 "volume" => return Vec::new(),
                 _ => {}
             }
         }
         let fields = self.kept.step.fields(&self.kept.answers);
         self.kept.left.extend(&fields);
-        let wrong = fields.iter().position(|field| self.judged.about(*field).next().is_some());
+        let wrong = fields.iter().position(|field| {
+            self.judged.about(*field).next().is_some() || self.password_complaint(*field).is_some()
+        });
+        let typed = self.given(Field::Password).to_owned();
+        if self.kept.step == Step::Password && wrong.is_none() && !typed.is_empty() {
+            return self.ask(Ask::Hash(Typed(typed)));
+        }
         match (wrong, self.kept.step.next(&self.kept.answers)) {
             (Some(index), _) => {
                 self.focus = index;
@@ -311,10 +423,15 @@ impl Wizard {
 
     fn back(&mut self) {
         self.leave_field();
+        if !matches!(self.scene(), Scene::SetUp | Scene::Dashboard | Scene::Waiting | Scene::Trial) {
+            return self.leave_room();
+        }
         if self.scene() == Scene::SetUp
             && let Some(step) = self.kept.step.previous(&self.kept.answers)
         {
             self.go_to(step, 0);
+        } else if self.room == Room::Change {
+            self.leave_room();
         }
     }
 
@@ -330,7 +447,7 @@ impl Wizard {
         match field.kind() {
             Kind::List(words) | Kind::Inline(words) => words.iter().map(|word| (*word).to_owned()).collect(),
             Kind::Port => self.ports().iter().map(|port| port.mac.clone()).collect(),
-            Kind::Text(_) | Kind::Number(_) => Vec::new(),
+            Kind::Text(_) | Kind::Secret(_) | Kind::Number(_) => Vec::new(),
         }
     }
 }

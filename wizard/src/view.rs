@@ -19,6 +19,8 @@ pub(crate) struct Screen {
     pub(crate) wizard: Wizard,
     /// What is to be done, and was not taken yet.
     pub(crate) effects: Vec<Effect>,
+    /// Keys that were pressed so far.
+    pub(crate) keys: usize,
     texts: Texts,
     /// Rows that a person scrolled the page by.
     scrolled: usize,
@@ -28,7 +30,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// Shows `wizard`.
     pub(crate) fn new(wizard: Wizard, texts: Texts) -> Self {
-        Self { wizard, effects: Vec::new(), texts, scrolled: 0, size: Vec2::zero() }
+        Self { wizard, effects: Vec::new(), keys: 0, texts, scrolled: 0, size: Vec2::zero() }
     }
 
     /// Hands an intent to the wizard.
@@ -38,6 +40,7 @@ impl Screen {
 
     fn press(&mut self, press: Press) -> EventResult {
         self.scrolled = 0;
+        self.keys = self.keys.wrapping_add(1);
         self.hand(Intent::Press(press));
         EventResult::consumed()
     }

@@ -5,6 +5,8 @@ step = step { $number } of { $count }
 keys-set-up = Tab next   Enter go on   Esc back   1-9 choose   Ctrl-L repaint
 keys-trial = Tab next   Enter do it   Ctrl-L repaint
 keys-dashboard = c command line   Ctrl-L repaint   Ctrl-T line drawing
+keys-dashboard-menu = m menu   c command line   Ctrl-L repaint   Ctrl-T line drawing
+keys-menu = 1-8 choose   Enter do it   Esc back   Ctrl-L repaint
 
 button-continue = Continue
 button-back = Back
@@ -13,6 +15,43 @@ button-keep = Keep it
 button-undo = Undo it
 button-take-over = Go on here
 button-command-line = Command line
+button-menu = Menu
+button-unlock = Go on
+button-do-it = Do it
+
+unlock-title = Password
+unlock-text = What is behind this is for who knows the admin password of this box. Guessing takes longer and longer.
+field-unlock = Admin password
+
+menu-title = Menu
+menu-change = Change the configuration
+menu-change-more = the same questions, with the answers that are in force
+menu-hand-over = Hand over
+menu-hand-over-more = the other box becomes master of what this one is master of
+menu-release = Take over again
+menu-release-more = this box may become master again after it handed over
+menu-roll-back = Go back
+menu-roll-back-more = the configuration before this one is in force again
+menu-reboot = Start again
+menu-reboot-more = the box hands over, stops everything in order, and starts anew
+menu-power-off = Switch off
+menu-power-off-more = the box hands over, stops everything in order, and switches itself off
+menu-command-line = Command line
+menu-command-line-more = logs, the kernel's table, volumes, keys; "dashboard" comes back here
+menu-lock = Lock
+menu-lock-more = ask for the password again; that happens by itself when nobody types
+sure-title = Is that meant?
+
+password-title = Admin password
+password-text = Who knows it can change this box at its consoles. There is no default, and nobody can tell it again. Left empty, consoles only show what the box does, and changes come by volume.
+field-password = Password
+field-password-again = The same again
+password-too-weak = too weak
+password-weak = weak
+password-fair = fair
+password-good = good
+password-refused = it can be guessed; take 8 characters or more that do not repeat
+password-differs = the two are not the same
 
 waiting-title = Starting
 waiting-text = The engine does not answer yet. This page changes by itself.
@@ -117,6 +156,7 @@ storm-unknown = It is checked once the answers before are complete.
 
 review-title = Look at it
 review-text = This is the whole configuration; both boxes get the same.
+review-change-text = This is what changes in the configuration: - before, + after.
 review-complaints = { $count } to mend first; Enter goes there:
 
 trial-title = Being tried

@@ -1,6 +1,8 @@
 //! The engine's control protocol: one JSON request per line on `/run/halcyon/engine.sock`, one JSON response per line
 //! back. Decides the form only; who may ask what is the engine's decision, by peer credentials.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::join::code::Code;
@@ -42,13 +44,21 @@ pub enum Request {
         /// On trial: it is undone after so many seconds unless it is confirmed.
         confirm_within: Option<u32>,
     },
-    /// Take a document that was typed at a console of this box: nobody signed it. Refused where a signed one is in force.
+    /// Take a document that was typed at a console of this box: nobody signed it. Refused where a signed one is in force
+    /// that sets no password.
     SetUp {
         /// Its text.
         document: String,
         /// On trial, as with [`Request::ConfigApply`]; a box that had no document goes back to having none.
         confirm_within: Option<u32>,
     },
+    /// Judge an administrator's password. What follows from a right one is for the console to keep.
+    Unlock {
+        /// What was typed.
+        password: Typed,
+    },
+    /// The document in force with its secrets: what a change begins with.
+    ConfigDocument,
     /// The box's network ports.
     Ports,
     /// Make the document on trial permanent.
@@ -87,6 +97,17 @@ pub enum Request {
     },
     /// How joining goes on, at either box.
     JoinProgress,
+}
+
+/// What a person typed that nobody else is to see, in no log either.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Typed(pub String);
+
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Typed(…)")
+    }
 }
 
 /// What the engine answers.

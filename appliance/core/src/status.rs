@@ -61,6 +61,9 @@ pub struct Status {
     /// Name servers for workloads, in the order in which they are asked.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub dns: Vec<String>,
+    /// The document sets an admin password, so that consoles may change this box.
+    #[serde(default)]
+    pub password: bool,
     /// Changes made to the kernel since the engine started.
     pub kernel_writes: u64,
     /// Seconds since the kernel started.

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use halcyon_core::supervise::control::Request;
@@ -61,12 +61,17 @@ enum Power {
     Full,
 }
 
-/// Runs until the terminal hangs up.
-pub(crate) fn run() -> Result<()> {
+/// After so long without a key a console that was unlocked goes back to the dashboard, which asks for the password again.
+const LOCKS_AFTER: Duration = Duration::from_secs(300);
+
+/// Runs until the terminal hangs up. `unlocked`: the dashboard asked for the password.
+pub(crate) fn run(unlocked: bool) -> Result<()> {
     let power = match fs::read_to_string("/proc/cmdline") {
         Ok(parameters) if parameters.split_whitespace().any(|parameter| parameter == FULL) => Power::Full,
+        _ if unlocked => Power::Full,
         _ => Power::View,
     };
+    let mut typed_at = Instant::now();
     let keys = Keys::take();
     let mut out = io::stdout();
     let mut console = Console { line: Line::default(), pasting: None, question: None, headline: None, power };
@@ -76,9 +81,13 @@ pub(crate) fn run() -> Result<()> {
     let _ = console.glance(&mut out);
     loop {
         match keys.read(&mut buffer, GLANCE)? {
+            None if unlocked && typed_at.elapsed() > LOCKS_AFTER => dashboard()?,
             None => drop(console.glance(&mut out)),
             Some(0) => return Ok(()),
-            Some(length) => drop(console.take(&buffer[..length], echo, &mut out)),
+            Some(length) => {
+                typed_at = Instant::now();
+                drop(console.take(&buffer[..length], echo, &mut out));
+            }
         }
     }
 }
@@ -231,14 +240,14 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
             Err(_) => bail!("logs --boot takes how many starts to go back, such as -1"),
         },
         ["failover" | "reboot" | "poweroff"] | ["failover", "release"] if power == Power::View => bail!(
-            "{}: this console only shows, for the document sets no admin password; hand over or stop the box \
+            "{}: this console only shows, for no admin password was given; hand over or stop the box \
              from its power button, or start it with {FULL}",
             words[0]
         ),
         ["config", ref rest @ ..] => match config::Verb::of(rest) {
             None => bail!("config does not take that; \"help\" lists the verbs"),
             Some(verb) if verb.changes() && power == Power::View => bail!(
-                "config: this console only shows, for the document sets no admin password; change the document \
+                "config: this console only shows, for no admin password was given; change the document \
                  by a volume labelled HALCYON, or start the box with {FULL}"
             ),
             Some(verb) => config::run(verb, out),
@@ -251,9 +260,9 @@ fn verb(line: &str, power: Power, out: &mut dyn Write) -> Result<()> {
         },
         ["dashboard"] => dashboard(),
         ["key", "show"] => key::run(key::Verb::Show, out),
-        ["key", "rotate"] if power == Power::View => bail!(
-            "key: this console only shows, for the document sets no admin password; start the box with {FULL}"
-        ),
+        ["key", "rotate"] if power == Power::View => {
+            bail!("key: this console only shows, for no admin password was given; start the box with {FULL}")
+        }
         ["key", "rotate"] => key::run(key::Verb::Rotate, out),
         ["failover"] => failover::run(None, out),
         ["failover", "release"] => failover::run(Some(Instead::Release), out),
@@ -308,10 +317,7 @@ mod tests {
             ["config confirm", "config rollback 1", "config apply /tmp/x", "config apply -", "key rotate"];
         for verb in ["failover", "failover release", "reboot", "poweroff"].into_iter().chain(config) {
             let shown = typed(Power::View, format!("{verb}\n").as_bytes());
-            assert!(
-                shown.contains("this console only shows, for the document sets no admin password"),
-                "{shown}"
-            );
+            assert!(shown.contains("this console only shows, for no admin password was given"), "{shown}");
         }
         for verb in [&b"failover\n"[..], b"failover release\n"] {
             let shown = typed(Power::Full, verb);

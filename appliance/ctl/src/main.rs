@@ -110,7 +110,11 @@ enum Verb {
         yes: bool,
     },
     /// Offer the verbs on a terminal (on the box)
-    Console,
+    Console {
+        /// The dashboard asked for the admin password
+        #[arg(long)]
+        unlocked: bool,
+    },
     /// Set the box up, or show what it does, on a terminal (on the box)
     Wizard,
 }
@@ -136,7 +140,7 @@ fn main() -> ExitCode {
         Verb::Install { disk: None, .. } => install::list(&mut out),
         Verb::Install { disk: Some(disk), yes } => install::run(&disk, yes, &mut out),
         Verb::FactoryReset { yes } => install::reset(yes, &mut out),
-        Verb::Console => console::run(),
+        Verb::Console { unlocked } => console::run(unlocked),
         Verb::Wizard => halcyon_wizard::run().context("the wizard ends"),
     };
     match done {

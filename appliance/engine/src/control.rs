@@ -92,7 +92,7 @@ async fn peer(stream: UnixStream, to_driver: mpsc::Sender<Asked>) {
 /// is for the console to decide, which knows the person.
 const CONSOLE: u32 = 902;
 
-/// What a request changes, in words; `None`: it only reads.
+/// What a request changes or learns that is not for everybody, in words; `None`: it only reads.
 fn change(request: &Request) -> Option<&'static str> {
     match request {
         Request::Status
@@ -109,6 +109,8 @@ fn change(request: &Request) -> Option<&'static str> {
         | Request::SetUp { .. }
         | Request::ConfigConfirm
         | Request::ConfigRollback { .. } => Some("change the configuration"),
+        Request::Unlock { .. } => Some("try a password"),
+        Request::ConfigDocument => Some("read the document with its secrets"),
         Request::KeyRotate => Some("make a new key"),
         Request::JoinOpen | Request::JoinClose | Request::Join { .. } => Some("have a box join"),
         Request::Failover => Some("hand over"),
@@ -199,6 +201,8 @@ async fn off_volume(request: Request, from: String) -> Option<Result<(Request, S
 
 #[cfg(test)]
 mod tests {
+    use halcyon_core::control::Typed;
+
     use super::*;
 
     #[test]
@@ -216,6 +220,8 @@ mod tests {
             Request::SetUp { document: String::new(), confirm_within: None },
             Request::ConfigApplyVolume { file: "next.toml".into(), confirm_within: None },
             Request::KeyRotate,
+            Request::Unlock { password: Typed("x".into()) },
+            Request::ConfigDocument,
             apply,
         ];
         for change in changes {

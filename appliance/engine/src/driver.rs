@@ -17,6 +17,7 @@ mod lending;
 mod ports;
 mod speaking;
 mod telling;
+mod unlocking;
 mod leaving;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +134,7 @@ pub struct Driver<K> {
     clock: watch::Receiver<status::Clock>,
     handout: Handout,
     lessees: Lessees,
+    attempts: unlocking::Shared,
     image: (String, String),
 }
 
@@ -183,6 +185,7 @@ impl<K: Kernel> Driver<K> {
             clock,
             handout,
             lessees: Lessees::default(),
+            attempts: unlocking::Shared::default(),
             image,
         }
     }

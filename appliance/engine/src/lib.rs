@@ -10,6 +10,7 @@ pub mod clock;
 pub mod vrrp_thread;
 pub mod reconciler;
 pub mod announcer;
+pub mod attempts;
 pub mod roll_call;
 pub mod join;
 pub mod probes;

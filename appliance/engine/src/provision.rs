@@ -46,13 +46,13 @@ pub fn judge(volume: &Volume, trusted: &[String], current: Option<&Current>) -> 
     weigh(fresh(document, signature, trusted), current)
 }
 
-/// Judges what was typed at a console of this box. No provisioning key vouches for it, so it never takes the place of a
-/// document that one does.
+/// Judges what was typed at a console of this box. No provisioning key vouches for it, so it takes the place of a document
+/// that one does only where that document lets somebody in: by an admin password.
 pub fn typed(document: &str, in_force: Option<&Document>) -> Verdict {
-    if in_force.is_some_and(|document| !document.signature.is_empty()) {
+    if in_force.is_some_and(|document| !document.signature.is_empty() && document.config.admin.is_none()) {
         return Verdict::Refuse(vec![
-            "a signed document is in force, and only a signed one takes its place; change that one, sign it, and bring \
-             it on a volume"
+            "a signed document is in force that sets no admin password, and only a signed one takes its place; change \
+             that one, sign it, and bring it on a volume"
                 .to_owned(),
         ]);
     }
@@ -128,6 +128,8 @@ fn found_good(config: Config, document: &[u8], signature: &[u8], unknown: Vec<St
 
 #[cfg(test)]
 mod tests {
+    use halcyon_core::config::types::{PasswordHash, SALT};
+
     use super::*;
 
     const PAIR: &str = include_str!("../../../examples/pair.toml");
@@ -148,11 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_never_replaces_what_is_signed() {
+    fn what_is_typed_replaces_what_is_signed_only_where_that_sets_a_password() {
         let signed = Document { signature: b"untrusted comment: x".to_vec(), ..taken(typed(PAIR, None)) };
         let newer = PAIR.replace("revision = 1 ", "revision = 2 ");
         let Verdict::Refuse(reasons) = typed(&newer, Some(&signed)) else { panic!("it was not refused") };
         assert!(reasons[0].starts_with("a signed document is in force"), "{reasons:?}");
+        let hash = PasswordHash::make("correct horse", &[7; SALT]).unwrap();
+        let open = format!("{PAIR}\n[admin]\npassword = \"{hash}\"\n");
+        let signed = Document { signature: b"untrusted comment: x".to_vec(), ..taken(typed(&open, None)) };
+        let newer = open.replace("revision = 1 ", "revision = 2 ");
+        assert_eq!(taken(typed(&newer, Some(&signed))).signature, b"", "the device vouches for it");
+        let Verdict::Refuse(_) = typed(&open.replace("8898", "8899"), Some(&signed)) else {
+            panic!("a change without a higher revision was not refused")
+        };
     }
 
     #[test]

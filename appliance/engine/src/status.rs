@@ -85,6 +85,7 @@ pub fn status(node: &Node, facts: &Facts<'_>) -> Status {
         clock: facts.clock.clone(),
         leases: leases(node),
         dns: node.name_servers().iter().map(ToString::to_string).collect(),
+        password: config.admin.is_some(),
         kernel_writes: facts.kernel_writes,
         uptime: facts.uptime,
     }

@@ -7,6 +7,7 @@ use halcyon_core::config::check::{check, check_bytes, check_kept};
 use halcyon_core::config::difference::difference;
 use halcyon_core::config::redact::redacted;
 use halcyon_core::config::seal::{Current, digest};
+use halcyon_core::config::types::PasswordHash;
 use halcyon_core::moment::Moment;
 use halcyon_core::node::Node;
 use halcyon_core::plan::{View, plan};
@@ -16,9 +17,17 @@ use halcyond::provision::Document;
 use halcyond::status::{Facts, status};
 
 const SECRET: &str = "pl4nted!";
+/// The salt of the hash that is planted, and what stands for it there (base64).
+const SALTED: &[u8; 16] = b"pl4nted!pl4nted!";
+const SALT: &str = "cGw0bnRlZCFwbDRudGVkI";
 const PAIR: &str = include_str!("../../../examples/pair.toml");
 
 fn document() -> String {
+    let hash = PasswordHash::make("whatever", SALTED).expect("it is short");
+    format!("{}\n[admin]\npassword = \"{hash}\"\n", with_router())
+}
+
+fn with_router() -> String {
     let router = format!("version = 2\nauthentication = \"{SECRET}\"");
     PAIR.replacen("version = 3", &router, 1).replacen("\"100ms\"", "\"1s\"", 1)
 }
@@ -39,19 +48,23 @@ fn broken() -> Vec<String> {
         instead(&format!("\"\\q{SECRET}\"")),
         good.replacen("authentication", "authentification", 1),
         good.replacen("version = 2", "version = 3", 1),
-        format!("{good}\n[admin]\npassword = \"{SECRET}\"\n"),
+        format!("{}\n[admin]\npassword = \"{SECRET}\"\n", with_router()),
+        good.replacen("argon2id", "argon2i", 1),
+        good.replacen("password = \"", "password = \"!", 1),
         format!("{good}\n[mail]\napi-token = \"{SECRET}\"\n"),
     ]
 }
 
 fn clean(what: &str, text: &str) {
-    assert!(!text.contains(SECRET), "{what}:\n{text}");
+    assert!(!text.contains(SECRET) && !text.contains(SALT), "{what}:\n{text}");
 }
 
 #[test]
 fn a_secret_leaves_by_no_output_but_the_document() {
     let text = document();
     let config = check(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert!(text.contains(SALT), "{text}");
+    clean("the configuration, for debugging", &format!("{:?}", config.admin));
     clean("config show", &redacted(text.as_bytes()));
     let before = text.replacen(SECRET, "0ther!!!", 1).replacen("revision = 1", "revision = 0", 1);
     let changed = difference(&redacted(before.as_bytes()), &redacted(text.as_bytes()));

@@ -16,7 +16,8 @@ impl Writer<'_> {
             }
             None => self.texts.say("dashboard-unbound-title"),
         };
-        self.title(title, "keys-dashboard");
+        let menu = self.wizard.has_password() || self.wizard.full;
+        self.title(title, if menu { "keys-dashboard-menu" } else { "keys-dashboard" });
         self.state();
         self.gap();
         self.buttons();

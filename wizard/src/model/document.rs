@@ -7,13 +7,14 @@ use halcyon_core::config::Config;
 use halcyon_core::config::check::check;
 use halcyon_core::plan::storm::document::judge;
 
+use super::change::Base;
 use super::field::{Answers, Field, answer};
 
 /// A document, and where each answer stands in it.
 #[derive(Debug, Default)]
-struct Draft {
-    text: String,
-    places: Vec<(String, Field)>,
+pub(super) struct Draft {
+    pub(super) text: String,
+    pub(super) places: Vec<(String, Field)>,
 }
 
 /// Something wrong, in check's words.
@@ -43,20 +44,20 @@ impl Judged {
     }
 }
 
-/// Writes the document of `answers` with this revision, and has it checked.
-pub(crate) fn checked(answers: &Answers, revision: u64) -> Judged {
-    let (draft, verdict) = read(answers, revision);
+/// Writes the document of `answers` with this revision, anew or as a change of `base`, and has it checked.
+pub(crate) fn checked(answers: &Answers, revision: u64, base: Option<&Base>) -> Judged {
+    let (draft, verdict) = read(answers, revision, base);
     let complaints = verdict.err().unwrap_or_default();
     Judged { text: draft.text, complaints }
 }
 
 /// The same, and has every member's plan judged for packets that loop.
-pub(crate) fn proved(answers: &Answers, revision: u64) -> Judged {
-    let (draft, verdict) = read(answers, revision);
+pub(crate) fn proved(answers: &Answers, revision: u64, base: Option<&Base>) -> Judged {
+    let (draft, verdict) = read(answers, revision, base);
     let complaints = match verdict {
         Err(complaints) => complaints,
         Ok(config) => {
-            let field = Some(Field::Storm);
+            let field = Some(Field::Storm).filter(|field| answers.contains_key(field));
             let found = judge(&config).into_iter();
             found.map(|problem| Complaint { field, what: problem.what, fix: problem.fix }).collect()
         }
@@ -64,11 +65,18 @@ pub(crate) fn proved(answers: &Answers, revision: u64) -> Judged {
     Judged { text: draft.text, complaints }
 }
 
-fn read(answers: &Answers, revision: u64) -> (Draft, Result<Box<Config>, Vec<Complaint>>) {
-    let draft = write(answers, revision);
+fn read(
+    answers: &Answers,
+    revision: u64,
+    base: Option<&Base>,
+) -> (Draft, Result<Box<Config>, Vec<Complaint>>) {
+    let draft = match base {
+        Some(base) => base.write(answers, revision),
+        None => write(answers, revision),
+    };
     let verdict = check(&draft.text).map(Box::new).map_err(|problems| {
         let complaint = |problem: halcyon_core::config::check::Problem| Complaint {
-            field: draft.field(&problem.path),
+            field: draft.field(&problem.path).filter(|field| answers.contains_key(field)),
             what: problem.what,
             fix: problem.fix,
         };
@@ -157,6 +165,10 @@ fn write(answers: &Answers, revision: u64) -> Draft {
     draft.line(&format!("revision = {revision}"));
     let storm = if given(Field::Role) == "server" { "weights" } else { given(Field::Storm) };
     draft.answer("cluster", "storm", &string(storm), Field::Storm);
+    if !given(Field::Password).is_empty() {
+        draft.section("[admin]");
+        draft.answer("admin", "password", &string(given(Field::Password)), Field::Password);
+    }
     for (index, member) in members(answers).iter().enumerate() {
         let section = format!("member[{index}]");
         draft.section("[[member]]");
@@ -274,7 +286,7 @@ pub(crate) mod tests {
                         .map(|(field, value)| (field, value.to_owned())),
                     );
                     preset(&mut answers, kind);
-                    let judged = proved(&answers, 1);
+                    let judged = proved(&answers, 1, None);
                     assert_eq!(judged.complaints, [], "{role} {kind} {storm}:\n{}", judged.text);
                 }
             }
@@ -283,7 +295,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_document_of_a_pair() {
-        insta::assert_snapshot!(checked(&answered(), 3).text);
+        insta::assert_snapshot!(checked(&answered(), 3, None).text);
     }
 
     #[test]
@@ -300,12 +312,12 @@ pub(crate) mod tests {
             there.insert(theirs, answer(&here, mine).to_owned());
         }
         there.insert(Field::Preferred, "peer".into());
-        assert_eq!(checked(&here, 1), checked(&there, 1));
+        assert_eq!(checked(&here, 1, None), checked(&there, 1, None));
     }
 
     #[test]
     fn nothing_answered_is_told_field_by_field() {
-        let judged = checked(&beginning(), 1);
+        let judged = checked(&beginning(), 1, None);
         for field in [Field::Port, Field::Address, Field::PeerMac, Field::PeerAddress, Field::Vip] {
             assert!(judged.about(field).next().is_some(), "{field:?}: {:?}", judged.complaints);
         }
@@ -333,7 +345,7 @@ pub(crate) mod tests {
         ] {
             let mut answers = answered();
             answers.insert(field, wrong.to_owned());
-            let judged = checked(&answers, 1);
+            let judged = checked(&answers, 1, None);
             if field == Field::Version {
                 assert_eq!(judged.complaints, []);
                 continue;
@@ -347,14 +359,14 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn whatever_is_typed_leaves_the_document_readable(
-            typed in proptest::collection::vec(("\\PC{0,60}", 0usize..26), 0..8),
+            typed in proptest::collection::vec(("\\PC{0,60}", 0usize..28), 0..8),
         ) {
             let mut answers = answered();
             let fields: Vec<Field> = answers.keys().copied().collect();
             for (text, which) in typed {
                 answers.insert(fields[which], text);
             }
-            for complaint in checked(&answers, 1).complaints {
+            for complaint in checked(&answers, 1, None).complaints {
                 prop_assert!(complaint.field.is_some(), "{complaint:?}");
             }
         }

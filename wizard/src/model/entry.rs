@@ -7,7 +7,9 @@ impl Wizard {
     /// Whether the key was the field's.
     pub(super) fn edit(&mut self, field: Field, press: Press) -> bool {
         match field.kind() {
-            Kind::Text(most) => self.type_in(field, press, most, |key| !key.is_control()),
+            Kind::Text(most) | Kind::Secret(most) => {
+                self.type_in(field, press, most, |key| !key.is_control())
+            }
             Kind::Number(most) => self.type_in(field, press, most, |key| key.is_ascii_digit()),
             Kind::List(_) | Kind::Port => self.choose(field, press, (Press::Up, Press::Down)),
             Kind::Inline(_) => self.choose(field, press, (Press::Left, Press::Right)),
@@ -39,7 +41,11 @@ impl Wizard {
             Press::Erase | Press::Delete => {}
             _ => return false,
         }
-        self.kept.answers.insert(field, text.into_iter().collect());
+        let text = text.into_iter().collect();
+        match field.kind() {
+            Kind::Secret(_) => self.secrets.insert(field, text),
+            _ => self.kept.answers.insert(field, text),
+        };
         true
     }
 

@@ -16,6 +16,12 @@ pub(crate) type Answers = BTreeMap<Field, String>;
 pub(crate) enum Field {
     /// Where the configuration comes from.
     Way,
+    /// The administrator's password, for the first time; what is kept of it is its hash.
+    Password,
+    /// The same again.
+    PasswordAgain,
+    /// The password, as it is asked for at a box at work.
+    Unlock,
     /// The site's name.
     Site,
     /// This box's name.
@@ -73,6 +79,8 @@ pub(crate) enum Field {
 pub(crate) enum Kind {
     /// So many characters at most.
     Text(usize),
+    /// So many characters at most, which are not shown and kept nowhere.
+    Secret(usize),
     /// So many digits at most.
     Number(usize),
     /// One of these words, all shown with a sentence each.
@@ -97,6 +105,7 @@ impl Field {
             Self::Scheduler => Kind::Inline(&["rr", "wrr", "lc", "wlc", "sh", "mh", "fo"]),
             Self::Check => Kind::Inline(&["tcp", "none"]),
             Self::Storm => Kind::List(&["weights", "standby"]),
+            Self::Password | Self::PasswordAgain | Self::Unlock => Kind::Secret(128),
             Self::Vrid => Kind::Number(3),
             Self::ServicePort => Kind::Number(5),
             Self::WeightHere | Self::WeightPeer => Kind::Number(5),
@@ -126,8 +135,13 @@ impl Field {
         }
     }
 
-    /// Whether it is asked, by what was answered so far.
+    /// Whether it is asked, by what was answered so far. A change asks only about what the document answers.
     pub(crate) fn is_asked(self, answers: &Answers) -> bool {
+        answers.contains_key(&self) && self.follows(answers)
+    }
+
+    /// Whether there is something to ask, after what else was answered.
+    fn follows(self, answers: &Answers) -> bool {
         let role = answer(answers, Self::Role);
         let served = answer(answers, Self::Preset) != "none";
         match self {
@@ -139,7 +153,7 @@ impl Field {
             | Self::Persistence
             | Self::Check => served,
             Self::WeightHere => served && role != "directors",
-            Self::WeightPeer => served && role == "both",
+            Self::WeightPeer => served && role != "directors" && role != "server",
             Self::Servers => served && role == "directors",
             _ => true,
         }

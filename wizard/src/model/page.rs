@@ -3,8 +3,12 @@
 
 mod question;
 
+use halcyon_core::config::difference::difference;
+use halcyon_core::config::redact::redacted;
+
 use super::field::Field;
 use super::step::Step;
+use super::words::Room;
 use super::{Button, Item, Scene, TRIAL, Wizard};
 use crate::texts::Texts;
 
@@ -91,6 +95,9 @@ impl Writer<'_> {
             Scene::SetUp => self.set_up(),
             Scene::Trial => self.trial(),
             Scene::Dashboard => self.dashboard(),
+            Scene::Unlock => self.unlock(),
+            Scene::Menu => self.menu(),
+            Scene::Sure => self.sure(),
         }
     }
 
@@ -115,7 +122,11 @@ impl Writer<'_> {
         let (number, count) = step.number(&self.wizard.kept.answers);
         let (number, count) = (number.to_string(), count.to_string());
         self.page.place = self.texts.with("step", &[("number", &number), ("count", &count)]);
-        self.prose(&format!("{name}-text"), Tone::Plain);
+        let change = step == Step::Review && self.wizard.kept.base.is_some();
+        self.prose(
+            &if change { "review-change-text".to_owned() } else { format!("{name}-text") },
+            Tone::Plain,
+        );
         self.gap();
         for field in step.fields(&self.wizard.kept.answers) {
             self.field(field);
@@ -132,9 +143,59 @@ impl Writer<'_> {
         self.buttons();
         if step == Step::Review {
             self.gap();
-            let document = self.wizard.judged.text.clone();
-            document.lines().for_each(|line| self.row(&[(line, Tone::Faint)]));
+            self.outcome();
         }
+    }
+
+    /// The document, or what a change changes in it; without secrets, for others may look on.
+    fn outcome(&mut self) {
+        let after = redacted(self.wizard.judged.text.as_bytes());
+        let Some(base) = &self.wizard.kept.base else {
+            after.lines().for_each(|line| self.row(&[(line, Tone::Faint)]));
+            return;
+        };
+        let lines = difference(&redacted(base.text().as_bytes()), &after);
+        for line in lines.lines() {
+            let tone = if line.starts_with('+') { Tone::Strong } else { Tone::Plain };
+            self.row(&[(line, tone)]);
+        }
+    }
+
+    fn unlock(&mut self) {
+        self.head("unlock-title", "keys-set-up");
+        self.prose("unlock-text", Tone::Plain);
+        self.gap();
+        self.field(Field::Unlock);
+        self.gap();
+        self.said();
+        self.buttons();
+    }
+
+    fn menu(&mut self) {
+        self.head("menu-title", "keys-menu");
+        self.said();
+        for (index, item) in self.wizard.items().into_iter().enumerate() {
+            let Item::Button(Button::Verb(verb)) = item else { continue };
+            let focused = self.next_item();
+            let tone = if focused { Tone::Focus } else { Tone::Plain };
+            let label = self.texts.say(verb.key());
+            self.row(&[
+                (if focused { "› " } else { "  " }, Tone::Plain),
+                (&format!("{} {label}", index + 1), tone),
+            ]);
+            self.focus_last(focused);
+            let more = self.texts.say(&format!("{}-more", verb.key()));
+            self.text(&more, 5, Tone::Faint);
+        }
+    }
+
+    fn sure(&mut self) {
+        self.head("sure-title", "keys-trial");
+        let Room::Sure(verb) = self.wizard.room else { return };
+        self.prose(verb.key(), Tone::Strong);
+        self.prose(&format!("{}-more", verb.key()), Tone::Plain);
+        self.gap();
+        self.buttons();
     }
 
     fn proof(&mut self) {
@@ -232,6 +293,11 @@ impl Writer<'_> {
                 Button::Undo => self.texts.say("button-undo"),
                 Button::TakeOver => self.texts.say("button-take-over"),
                 Button::CommandLine => self.texts.say("button-command-line"),
+                Button::Menu => self.texts.say("button-menu"),
+                Button::Unlock => self.texts.say("button-unlock"),
+                Button::Leave => self.texts.say("button-back"),
+                Button::DoIt => self.texts.say("button-do-it"),
+                Button::Verb(verb) => self.texts.say(verb.key()),
             };
             let text = if focused { format!("›{text}‹") } else { format!(" {text} ") };
             spans.push((format!("[{text}]"), if focused { Tone::Focus } else { Tone::Plain }));

@@ -10,6 +10,8 @@ use super::field::{Answers, Field, answer};
 pub(crate) enum Step {
     /// Where the configuration comes from.
     Welcome,
+    /// The administrator's password.
+    Password,
     /// This box and its port.
     ThisBox,
     /// Its address.
@@ -37,8 +39,9 @@ struct Row {
 }
 
 /// The steps in their order.
-const STEPS: [Row; 9] = [
+const STEPS: [Row; 10] = [
     Row { step: Step::Welcome, fields: &[Field::Way], taken: always },
+    Row { step: Step::Password, fields: &[Field::Password, Field::PasswordAgain], taken: always },
     Row { step: Step::ThisBox, fields: &[Field::Site, Field::Name, Field::Port], taken: always },
     Row { step: Step::Network, fields: &[Field::Address, Field::Gateway], taken: always },
     Row { step: Step::Role, fields: &[Field::Role], taken: always },
@@ -123,7 +126,8 @@ impl Step {
 }
 
 fn taken(answers: &Answers) -> impl Iterator<Item = Step> {
-    STEPS.iter().filter(|row| (row.taken)(answers)).map(|row| row.step)
+    let asks = |row: &&Row| row.fields.is_empty() || row.fields.iter().any(|field| field.is_asked(answers));
+    STEPS.iter().filter(|row| (row.taken)(answers)).filter(asks).map(|row| row.step)
 }
 
 #[cfg(test)]
@@ -140,7 +144,7 @@ mod tests {
             assert_eq!(next.number(&answers).0, count + 1);
             (step, count) = (next, count + 1);
         }
-        assert_eq!((step, count), (Step::Review, 9));
+        assert_eq!((step, count), (Step::Review, 10));
     }
 
     #[test]
@@ -148,7 +152,7 @@ mod tests {
         let mut answers = beginning();
         answers.insert(Field::Role, "server".into());
         assert_eq!(Step::Service.next(&answers), Some(Step::Review));
-        assert_eq!(Step::Review.number(&answers), (8, 8));
+        assert_eq!(Step::Review.number(&answers), (9, 9));
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn fresh() -> Intent {
 }
 
 fn at_a_fresh_box() -> Wizard {
-    let mut wizard = Wizard::new(Kept::default(), "ttyS0".into());
+    let mut wizard = Wizard::new(Kept::default(), "ttyS0".into(), false);
     wizard.update(fresh());
     wizard
 }
@@ -137,7 +137,7 @@ fn one_console_answers_and_another_can_take_over() {
     assert_eq!(effects.iter().filter(|effect| **effect == Effect::Hold).count(), 1, "{effects:?}");
     first.go_to(Step::ThisBox, 0);
     types(&mut first, "-0417");
-    let mut second = Wizard::new(Kept::default(), "tty1".into());
+    let mut second = Wizard::new(Kept::default(), "tty1".into(), false);
     second.update(fresh());
     second.update(Intent::Held(Some("ttyS0".into())));
     assert_eq!(second.scene(), Scene::Elsewhere);
@@ -192,4 +192,141 @@ proptest! {
         presses(&mut wizard, &vec![Press::Back; backs]);
         prop_assert_eq!(answers, wizard.kept.answers);
     }
+}
+
+fn at_work(revision: u64, on_trial: bool) -> Intent {
+    let status = Status {
+        member: Some("castor".into()),
+        revision,
+        on_trial,
+        trial_left: on_trial.then_some(9),
+        password: true,
+        ..Status::default()
+    };
+    Intent::Seen(Some(Box::new(Seen { status, ports: Vec::new() })))
+}
+
+fn asked(effects: &[Effect]) -> Vec<&Ask> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Ask(ask) => Some(ask),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A box at work, its menu open.
+fn at_the_menu() -> Wizard {
+    let mut wizard = Wizard::new(Kept::default(), "ttyS0".into(), false);
+    wizard.update(at_work(1, false));
+    presses(&mut wizard, &[Press::Char('m'), Press::Char('x')]);
+    let effects = presses(&mut wizard, &[Press::Enter]);
+    assert_eq!(asked(&effects), [&Ask::Engine(Request::Unlock { password: Typed("x".into()) })]);
+    wizard.update(Intent::Answered(Ok(Response::Done("unlocked".into()))));
+    assert_eq!(wizard.scene(), Scene::Menu);
+    wizard
+}
+
+#[test]
+fn nothing_is_done_at_a_box_with_a_password_before_it_was_given() {
+    for key in ['m', 'c'] {
+        let mut wizard = Wizard::new(Kept::default(), "ttyS0".into(), false);
+        wizard.update(at_work(1, false));
+        assert_eq!(presses(&mut wizard, &[Press::Char(key)]), []);
+        assert_eq!(wizard.scene(), Scene::Unlock);
+        types(&mut wizard, "wrong");
+        presses(&mut wizard, &[Press::Enter]);
+        let effects = wizard.update(Intent::Answered(Ok(Response::Refused("no".into()))));
+        assert_eq!((effects, wizard.scene(), wizard.given(Field::Unlock)), (vec![], Scene::Unlock, ""));
+        types(&mut wizard, "right");
+        presses(&mut wizard, &[Press::Enter]);
+        let effects = wizard.update(Intent::Answered(Ok(Response::Done("unlocked".into()))));
+        assert_eq!(effects.contains(&Effect::CommandLine { full: true }), key == 'c', "{effects:?}");
+    }
+}
+
+#[test]
+fn without_a_password_the_line_only_shows_and_there_is_no_menu() {
+    let mut wizard = Wizard::new(Kept::default(), "ttyS0".into(), false);
+    let status = Status { member: Some("castor".into()), revision: 1, ..Status::default() };
+    wizard.update(Intent::Seen(Some(Box::new(Seen { status, ports: Vec::new() }))));
+    presses(&mut wizard, &[Press::Char('m')]);
+    assert_eq!(wizard.scene(), Scene::Dashboard);
+    assert_eq!(presses(&mut wizard, &[Press::Char('c')]), [Effect::CommandLine { full: false }]);
+}
+
+#[test]
+fn when_nobody_types_the_password_is_asked_for_again() {
+    let mut wizard = at_the_menu();
+    wizard.update(Intent::Idle);
+    assert_eq!((wizard.scene(), wizard.may_change()), (Scene::Dashboard, false));
+    presses(&mut wizard, &[Press::Char('m')]);
+    assert_eq!(wizard.scene(), Scene::Unlock);
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_asked_first() {
+    let mut wizard = at_the_menu();
+    assert_eq!(presses(&mut wizard, &[Press::Char('5')]), []);
+    assert_eq!(wizard.scene(), Scene::Sure);
+    assert_eq!(presses(&mut wizard, &[Press::Enter]), [], "the first button is the way back");
+    assert_eq!(wizard.scene(), Scene::Menu);
+    let effects = presses(&mut wizard, &[Press::Char('5'), Press::Next, Press::Enter]);
+    assert_eq!(asked(&effects), [&Ask::Power(halcyon_core::supervise::control::Request::Reboot)]);
+}
+
+#[test]
+fn a_change_begins_with_what_is_in_force_and_anew_when_that_is_another() {
+    let document = include_str!("../../../examples/pair.toml");
+    let mut wizard = at_the_menu();
+    let effects = presses(&mut wizard, &[Press::Char('1')]);
+    assert_eq!(asked(&effects), [&Ask::Engine(Request::ConfigDocument)]);
+    let effects = wizard.update(Intent::Answered(Ok(Response::Text(document.into()))));
+    assert!(effects.contains(&Effect::Hold), "{effects:?}");
+    assert_eq!((wizard.scene(), wizard.kept.step), (Scene::SetUp, Step::Password));
+    wizard.go_to(Step::Virtual, 1);
+    presses(&mut wizard, &[Press::Clear]);
+    types(&mut wizard, "77");
+    assert!(wizard.judged.text.contains("id = 77") && wizard.judged.text.contains("revision = 2"));
+    // On the way back and forth, and on trial and undone, the draft stays.
+    wizard.leave_room();
+    presses(&mut wizard, &[Press::Char('1')]);
+    assert_eq!((wizard.scene(), wizard.given(Field::Vrid)), (Scene::SetUp, "77"));
+    wizard.go_to(Step::Review, 0);
+    wizard.judge();
+    let effects = presses(&mut wizard, &[Press::Enter]);
+    assert!(matches!(asked(&effects)[..], [Ask::Engine(Request::SetUp { .. })]), "{effects:?}");
+    wizard.update(Intent::Answered(Ok(Response::Done("on trial".into()))));
+    wizard.update(at_work(2, true));
+    assert_eq!(wizard.items(), [Item::Button(Button::Keep), Item::Button(Button::Undo)]);
+    wizard.update(at_work(1, false));
+    assert_eq!(
+        (wizard.scene(), wizard.kept.step, wizard.given(Field::Vrid)),
+        (Scene::SetUp, Step::Review, "77")
+    );
+    // Somebody else's change takes its place: the draft is about nothing any more.
+    wizard.update(at_work(3, false));
+    assert_eq!((wizard.scene(), wizard.kept.base.is_none()), (Scene::Menu, true));
+}
+
+#[test]
+fn a_password_is_hashed_before_it_is_kept() {
+    let mut wizard = at_a_fresh_box();
+    wizard.go_to(Step::Password, 0);
+    types(&mut wizard, "correct horse");
+    presses(&mut wizard, &[Press::Enter]);
+    types(&mut wizard, "correct horsf");
+    presses(&mut wizard, &[Press::Enter, Press::Enter]);
+    assert_eq!(
+        (wizard.kept.step, wizard.focused()),
+        (Step::Password, Some(Item::Field(Field::PasswordAgain)))
+    );
+    presses(&mut wizard, &[Press::Erase, Press::Char('e'), Press::Enter]);
+    let effects = presses(&mut wizard, &[Press::Enter]);
+    assert_eq!(asked(&effects), [&Ask::Hash(Typed("correct horse".into()))]);
+    assert!(!serde_json::to_string(&wizard.kept).unwrap().contains("correct"));
+    wizard.update(Intent::Hashed(Some("$argon2id$…".into())));
+    assert_eq!((wizard.kept.step, wizard.secrets.len()), (Step::ThisBox, 0));
+    assert!(wizard.judged.text.contains("[admin]\npassword = \"$argon2id$…\""), "{}", wizard.judged.text);
 }

@@ -1,8 +1,9 @@
 //! What passes between the wizard and its edges: intents in, effects out, and what a screen is made of. Values only; what
 //! they do is decided in [`Wizard::update`](super::Wizard::update).
 
-use halcyon_core::control::{Port, Request, Response};
+use halcyon_core::control::{Port, Request, Response, Typed};
 use halcyon_core::status::Status;
+use halcyon_core::supervise::control::Request as PowerRequest;
 
 use super::Kept;
 use super::field::Field;
@@ -20,6 +21,10 @@ pub(crate) enum Intent {
     TakenOver(Box<Kept>),
     /// What came of [`Effect::Ask`].
     Answered(Result<Response, String>),
+    /// What came of [`Ask::Hash`]: the hash as the document has it.
+    Hashed(Option<String>),
+    /// Nobody has typed for so long that somebody else may stand here.
+    Idle,
 }
 
 /// What is known of the box.
@@ -67,8 +72,8 @@ pub(crate) enum Press {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Ask the engine; the answer comes as [`Intent::Answered`].
-    Ask(Request),
+    /// Ask for something; the answer comes as [`Intent::Answered`] or [`Intent::Hashed`].
+    Ask(Ask),
     /// Keep this: it is what a wizard after this one begins with.
     Keep(Box<Kept>),
     /// Tell the other consoles that somebody types here.
@@ -76,7 +81,78 @@ pub(crate) enum Effect {
     /// The same, and hand back what was kept there.
     TakeOver,
     /// Give the console to the command line.
+    CommandLine {
+        /// The person gave the password.
+        full: bool,
+    },
+}
+
+/// Something to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Of the engine.
+    Engine(Request),
+    /// Of PID 1.
+    Power(PowerRequest),
+    /// A password's hash, which takes a while.
+    Hash(Typed),
+}
+
+/// Where a person is at a box at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// At the dashboard.
+    Dashboard,
+    /// Before the password.
+    Unlock {
+        /// The command line is behind it, else the menu.
+        to_line: bool,
+    },
+    /// The command line, which is another program.
+    Line,
+    /// At the menu.
+    Menu,
+    /// Asked whether that is meant.
+    Sure(Verb),
+    /// At the questions, for a change.
+    Change,
+}
+
+/// What the menu offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// Change the document.
+    Change,
+    /// Hand over to a fellow member.
+    HandOver,
+    /// Let go of what a hand-over holds back.
+    Release,
+    /// Go back to the document before.
+    RollBack,
+    /// Start the box again.
+    Reboot,
+    /// Switch it off.
+    PowerOff,
+    /// The command line.
     CommandLine,
+    /// Ask for the password again.
+    Lock,
+}
+
+impl Verb {
+    /// Its name in the catalogue.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Change => "menu-change",
+            Self::HandOver => "menu-hand-over",
+            Self::Release => "menu-release",
+            Self::RollBack => "menu-roll-back",
+            Self::Reboot => "menu-reboot",
+            Self::PowerOff => "menu-power-off",
+            Self::CommandLine => "menu-command-line",
+            Self::Lock => "menu-lock",
+        }
+    }
 }
 
 /// What is on the screen.
@@ -92,6 +168,12 @@ pub(crate) enum Scene {
     Trial,
     /// What the box does.
     Dashboard,
+    /// The password is asked for.
+    Unlock,
+    /// What can be done with the box.
+    Menu,
+    /// Whether that is meant.
+    Sure,
 }
 
 /// Something that can have the focus.
@@ -120,6 +202,16 @@ pub(crate) enum Button {
     Undo,
     /// Go on here with what is answered at another console.
     TakeOver,
+    /// The menu.
+    Menu,
+    /// Try what was typed as the password.
+    Unlock,
+    /// Something of the menu.
+    Verb(Verb),
+    /// It is meant.
+    DoIt,
+    /// Back to where this came from.
+    Leave,
     /// The command line.
     CommandLine,
 }

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use cursive::CursiveRunner;
 use cursive::backend::Backend;
 use cursive::style::{ColorPair, Effect as Shown};
-use halcyon_core::control::Port;
+use halcyon_core::control::{Port, Request, Response};
 use halcyon_core::plan::VrrpState;
 use halcyon_core::status::{Guard, Instance, Server, Service, Status};
 
 use super::*;
 use crate::console::paint::{Charset, Painter};
-use crate::model::{Kept, Scene, Seen};
+use crate::model::{Ask, Kept, Scene, Seen};
 
 /// A terminal of 80 × 24 without a line to it: what the painter sends is shown at once.
 struct Paper(Rc<RefCell<Shown24>>);
@@ -83,7 +83,7 @@ impl Person {
             whole: true,
         };
         let paper = Rc::new(RefCell::new(shown));
-        let root = root(Wizard::new(Kept::default(), "ttyS0".into()), Texts::english());
+        let root = root(Wizard::new(Kept::default(), "ttyS0".into(), false), Texts::english());
         let runner = CursiveRunner::new(root, Box::new(Paper(Rc::clone(&paper))));
         let mut person = Self { runner, paper };
         person.runner.refresh();
@@ -221,8 +221,9 @@ fn at_work() -> Seen {
 }
 
 /// What a person types from the first screen to the review of a pair.
-const SET_UP: [(&str, &str); 8] = [
+const SET_UP: [(&str, &str); 9] = [
     ("welcome", "\t\n"),
+    ("password", "\n\n\n"),
     ("this-box", "<<<<store-0417\n\n\n\n"),
     ("network", "192.168.0.236/24\n192.168.0.1\n\n"),
     ("role", "\n\n"),
@@ -269,8 +270,7 @@ fn from_factory_fresh_to_a_document_that_is_tried_and_kept() {
     person.effects();
     person.types("\n\n");
     let asked: Vec<Effect> = person.effects().into_iter().filter(|e| matches!(e, Effect::Ask(_))).collect();
-    let [Effect::Ask(halcyon_core::control::Request::SetUp { document, confirm_within: Some(120) })] =
-        &asked[..]
+    let [Effect::Ask(Ask::Engine(Request::SetUp { document, confirm_within: Some(120) }))] = &asked[..]
     else {
         panic!("asked once: {asked:?}");
     };
@@ -278,12 +278,12 @@ fn from_factory_fresh_to_a_document_that_is_tried_and_kept() {
     assert_eq!((config.cluster.name.as_str(), config.members.len()), ("store-0417", 2));
     let mut trial = at_work();
     (trial.status.on_trial, trial.status.trial_left) = (true, Some(119));
-    person.hand(Intent::Answered(Ok(halcyon_core::control::Response::Done("on trial".into()))));
+    person.hand(Intent::Answered(Ok(Response::Done("on trial".into()))));
     person.learn(trial);
     person.sees("119 seconds left");
     person.effects();
     person.types("\n");
-    assert_eq!(person.effects(), [Effect::Ask(halcyon_core::control::Request::ConfigConfirm)]);
+    assert_eq!(person.effects(), [Effect::Ask(Ask::Engine(Request::ConfigConfirm))]);
     person.learn(at_work());
     assert_eq!(person.scene(), Scene::Dashboard);
 }
@@ -292,7 +292,7 @@ fn from_factory_fresh_to_a_document_that_is_tried_and_kept() {
 #[test]
 fn a_screen_costs_a_serial_line_little() {
     let mut person = Person::at_a_fresh_box(Charset::Ascii);
-    person.types("\t\n");
+    person.types("\t\n\n\n\n");
     person.types("x");
     let (key, mut most) = (person.sent(), 0);
     assert!(key <= 30, "a key costs {key} bytes");
@@ -307,4 +307,72 @@ fn a_screen_costs_a_serial_line_little() {
     person.learn(at_work());
     person.learn(at_work());
     assert_eq!(person.sent(), 0, "the same screen again");
+}
+
+fn behind_a_password() -> Seen {
+    let mut seen = at_work();
+    seen.status.password = true;
+    seen
+}
+
+const IN_FORCE: &str = include_str!("../../../examples/pair.toml");
+
+#[test]
+fn every_screen_behind_the_password() {
+    let mut person = Person::before(Charset::Utf8);
+    person.learn(behind_a_password());
+    insta::assert_snapshot!("dashboard-with-menu", person.screen());
+    person.types("m");
+    person.types("hunter2");
+    insta::assert_snapshot!("unlock", person.screen());
+    assert!(!person.screen().contains("hunter2"), "it is never shown");
+    person.types("\n");
+    person.hand(Intent::Answered(Ok(Response::Refused("that is not the admin password".into()))));
+    person.sees("! that is not the admin password");
+    person.types("hunter3\n");
+    person.hand(Intent::Answered(Ok(Response::Done("unlocked".into()))));
+    insta::assert_snapshot!("menu", person.screen());
+    person.types("5");
+    insta::assert_snapshot!("sure", person.screen());
+}
+
+#[test]
+fn a_change_shows_the_difference_and_no_secret() {
+    let mut person = Person::before(Charset::Utf8);
+    person.learn(behind_a_password());
+    person.types("mx\n");
+    person.hand(Intent::Answered(Ok(Response::Done("unlocked".into()))));
+    person.types("1");
+    let secret = IN_FORCE.replacen("version = 3", "version = 2\nauthentication = \"hidden!\"", 1).replacen(
+        "\"100ms\"",
+        "\"1s\"",
+        1,
+    );
+    person.hand(Intent::Answered(Ok(Response::Text(secret))));
+    for step in 0.. {
+        assert!(step < 40, "there is no review:\n{}", person.screen());
+        if person.screen().contains("Try it") {
+            break;
+        }
+        if person.screen().contains("Router id") {
+            person.types("\t<<<77");
+        }
+        for _ in 0..12 {
+            if !person.screen().contains("›Continue‹") {
+                person.types("\t");
+            }
+        }
+        person.types("\n");
+    }
+    insta::assert_snapshot!("change-review", person.screen());
+    person.effects();
+    person.types("\n");
+    let effects = person.effects();
+    let document = effects.iter().find_map(|effect| match effect {
+        Effect::Ask(Ask::Engine(Request::SetUp { document, .. })) => Some(document.clone()),
+        _ => None,
+    });
+    let document = document.unwrap_or_else(|| panic!("{effects:?}\n{}", person.screen()));
+    assert!(document.contains("authentication = \"hidden!\"") && document.contains("revision = 2"));
+    assert!(!person.screen().contains("hidden!"));
 }

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::problem::{Place, Problems, Written};
-use super::types::{Cidr, DeviceKey, LinkName, Mac, MemberName, Priority, ServiceName, VlanId, Vrid, Weight};
+use super::types::{
+    Cidr, DeviceKey, LinkName, Mac, MemberName, PasswordHash, Priority, ServiceName, VlanId, Vrid, Weight,
+};
 use super::{BondMode, CheckKind, Fallback, Forwarding, Protocol, VrrpVersion};
 
 /// The schedulers of Linux 6.12's IPVS by name (`net/netfilter/ipvs/ip_vs_*.c`).
@@ -59,6 +61,8 @@ pub struct Draft {
     pub dns: List<IpAddr>,
     /// `[time] ntp`.
     pub ntp: List<IpAddr>,
+    /// `[admin]`.
+    pub admin: Option<AdminDraft>,
 }
 
 /// `[cluster]`.
@@ -299,4 +303,11 @@ pub struct ObserveDraft {
     pub port: Field<u16>,
     /// Optional.
     pub allow: List<Cidr>,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct AdminDraft {
+    /// Required.
+    pub password: Field<PasswordHash>,
 }

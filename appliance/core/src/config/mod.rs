@@ -24,7 +24,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use types::{
-    Cidr, DeviceKey, Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName, Weight,
+    Cidr, DeviceKey, Family, InstanceId, LinkName, MemberName, PasswordHash, Priority, ServerName,
+    ServiceName, Weight,
 };
 
 pub use device::{Bond, BondMode, Device, Port, Vlan};
@@ -46,6 +47,15 @@ pub struct Config {
     pub dns: Vec<IpAddr>,
     /// `[time] ntp`; empty: the clock is left alone.
     pub ntp: Vec<IpAddr>,
+    /// `[admin]`; `None`: consoles only look.
+    pub admin: Option<Admin>,
+}
+
+/// `[admin]`: who may change this box at its consoles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The hash of the password.
+    pub password: PasswordHash,
 }
 
 /// `[cluster]`.
@@ -329,6 +339,7 @@ impl Config {
             observe: None,
             dns: Vec::new(),
             ntp: Vec::new(),
+            admin: None,
         }
     }
 }

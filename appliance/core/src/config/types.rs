@@ -4,10 +4,12 @@
 mod address;
 mod key;
 mod name;
+mod password;
 
 pub use address::{Cidr, Family, Mac};
 pub use key::DeviceKey;
 pub use name::{LinkName, MemberName, ServerName, ServiceName};
+pub use password::{PasswordHash, SALT};
 
 use std::fmt;
 use std::num::NonZeroU8;

@@ -102,6 +102,8 @@ impl<K: Kernel> Driver<K> {
             Request::JoinClose => self.join_close(),
             Request::Join { code, name, address } => self.join(code, name, address),
             Request::JoinProgress => self.join_progress(),
+            Request::Unlock { password } => return self.unlock(password, from, answer),
+            Request::ConfigDocument => self.whole_document(),
             Request::Ports => Response::Ports(self.ports()),
             Request::ConfigVolumes | Request::ConfigApplyVolume { .. } => {
                 Response::Refused("volumes are not read here".into())

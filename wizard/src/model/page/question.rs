@@ -5,6 +5,7 @@ use halcyon_core::control::Port;
 use super::{Tone, Writer};
 use crate::model::document::Complaint;
 use crate::model::field::{Field, Kind};
+use crate::model::password::Strength;
 
 /// Cells before a field's input begins.
 const LABEL: usize = 24;
@@ -16,10 +17,19 @@ impl Writer<'_> {
         let focused = self.next_item();
         let label = self.label(field);
         match field.kind() {
-            Kind::Text(_) | Kind::Number(_) => self.input(field, &label, focused),
+            Kind::Text(_) | Kind::Secret(_) | Kind::Number(_) => self.input(field, &label, focused),
             Kind::Inline(words) => self.inline(field, &label, words, focused),
             Kind::List(words) => self.list(field, &label, words, focused),
             Kind::Port => self.port(field, &label, focused),
+        }
+        if field == Field::Password {
+            self.strength();
+        }
+        if let (true, Some(name)) =
+            (self.wizard.kept.left.contains(&field), self.wizard.password_complaint(field))
+        {
+            let text = format!("! {}", self.texts.say(name));
+            self.text(&text, 4, Tone::Bad);
         }
         if self.wizard.kept.left.contains(&field) {
             let complaints: Vec<Complaint> = self.wizard.judged.about(field).cloned().collect();
@@ -27,8 +37,22 @@ impl Writer<'_> {
         }
     }
 
+    /// How good the new password is; a row that is there before anything is typed, so that nothing moves.
+    fn strength(&mut self) {
+        let typed = self.wizard.given(Field::Password);
+        if typed.is_empty() {
+            return self.gap();
+        }
+        let strength = Strength::of(typed);
+        let tone = if strength == Strength::TooWeak { Tone::Bad } else { Tone::Plain };
+        let text = self.texts.say(strength.key());
+        self.text(&text, LABEL + 1, tone);
+    }
+
     fn input(&mut self, field: Field, label: &str, focused: bool) {
-        let text: Vec<char> = self.wizard.given(field).chars().collect();
+        let hidden = matches!(field.kind(), Kind::Secret(_));
+        let text = self.wizard.given(field).chars().map(|key| if hidden { '*' } else { key });
+        let text: Vec<char> = text.collect();
         let cursor = self.wizard.cursor.min(text.len());
         // The part around the cursor, when there is more than fits.
         let from = if focused { cursor.saturating_sub(INPUT - 2) } else { 0 };

@@ -10,7 +10,7 @@ use super::{Lookup, MemberDraft};
 use crate::config::draft::{CheckDraft, Draft, InterfaceDraft, Role, ServerDraft, ServiceDraft, VrrpDraft};
 use crate::config::types::{Family, InstanceId, LinkName, MemberName, Priority, ServerName, ServiceName};
 use crate::config::{
-    Bond, Check, Cluster, Config, Device, Interface, Member, Observe, Port, Protocol, Server, Service,
+    Admin, Bond, Check, Cluster, Config, Device, Interface, Member, Observe, Port, Protocol, Server, Service,
     StaticRoute, Vlan, VrrpInstance,
 };
 
@@ -28,6 +28,10 @@ pub(super) fn config(draft: &Draft) -> Option<Config> {
         }),
         None => None,
     };
+    let admin = match &draft.admin {
+        Some(admin) => Some(Admin { password: admin.password.as_ref()?.value.clone() }),
+        None => None,
+    };
     Some(Config {
         cluster: Cluster {
             name: cluster.name.as_ref()?.value.clone(),
@@ -41,6 +45,7 @@ pub(super) fn config(draft: &Draft) -> Option<Config> {
         observe,
         dns: draft.dns.items.iter().map(|server| server.value).collect(),
         ntp: draft.ntp.items.iter().map(|server| server.value).collect(),
+        admin,
     })
 }
 

@@ -200,13 +200,13 @@ allow = ["192.168.0.0/24"]
 fn a_document_that_is_kept_may_have_keys_of_a_later_version_and_a_fresh_one_may_not() {
     let later = PAIR.replacen("revision = 1", "revision = 1\ncolour = \"blue\"", 1).replacen(
         "[cluster]",
-        "[admin]\npassword = \"x\"\n\n[cluster]",
+        "[mail]\nto = \"x\"\n\n[cluster]",
         1,
     );
     let (config, unknown) = check_kept(later.as_bytes()).expect("nothing else is wrong");
     assert_eq!(config, check(PAIR).expect("the example"));
     let told: Vec<String> = unknown.iter().map(|p| format!("{}: {}", p.path, p.what)).collect();
-    assert_eq!(told, ["admin: not in this version", "cluster.colour: unknown key"]);
+    assert_eq!(told, ["mail: not in this version", "cluster.colour: unknown key"]);
     assert_eq!(check(&later), Err(unknown));
     let wrong = later.replacen("revision = 1", "revision = 0", 1);
     let problems = check_kept(wrong.as_bytes()).expect_err("a revision counts from 1");

@@ -9,8 +9,8 @@ use super::values::{
     printable, priority, reachable, schema, subnet,
 };
 use super::{
-    BondDraft, CheckDraft, ClusterDraft, Draft, InterfaceDraft, List, MemberDraft, ObserveDraft, ProbeDraft,
-    Role, RouteDraft, SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VlanDraft, VrrpDraft,
+    AdminDraft, BondDraft, CheckDraft, ClusterDraft, Draft, InterfaceDraft, List, MemberDraft, ObserveDraft,
+    ProbeDraft, Role, RouteDraft, SCHEDULERS, ServerDraft, ServiceDraft, Strategy, VlanDraft, VrrpDraft,
 };
 use crate::config::reader::Table;
 use crate::config::scalar::{boolean, number, one_of, parsed, time};
@@ -21,7 +21,7 @@ use crate::config::{BondMode, Check, CheckKind, Fallback, Forwarding, Probing, P
 pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
     root.require(&[("schema", "1"), ("cluster", "[]"), ("member", "[[]]")]);
     root.read("schema", schema);
-    root.later(&["admin", "log", "mail"]);
+    root.later(&["log", "mail"]);
     root.not_empty("member", "write a [[member]] section for each box");
     Draft {
         cluster: root.table("cluster", cluster),
@@ -32,6 +32,7 @@ pub(super) fn document(root: &mut Table<'_, '_>) -> Draft {
         observe: root.table("observe", observe),
         dns: root.table("dns", |table| asked(table, "servers")).unwrap_or_default(),
         ntp: root.table("time", |table| asked(table, "ntp")).unwrap_or_default(),
+        admin: root.table("admin", admin),
     }
 }
 
@@ -221,6 +222,11 @@ fn server(table: &mut Table<'_, '_>) -> ServerDraft {
         port: table.read("port", port),
         weight: table.read_or("weight", Weight(1), |value| number(value, 0, u16::MAX).map(Weight)),
     }
+}
+
+fn admin(table: &mut Table<'_, '_>) -> AdminDraft {
+    table.require(&[("password", "\"$argon2id$…\"")]);
+    AdminDraft { password: table.read("password", parsed) }
 }
 
 fn observe(table: &mut Table<'_, '_>) -> ObserveDraft {

@@ -1,4 +1,5 @@
-//! The verbs that only read what is kept: show, diff, history. No secret of a document leaves by them.
+//! The verbs that only read what is kept: show, diff, history. No secret of a document leaves by
+//! them, but by the one that hands out the document itself.
 
 use halcyon_core::config::difference::difference;
 use halcyon_core::config::redact::redacted;
@@ -22,6 +23,14 @@ impl<K: Kernel> Driver<K> {
                 Some(kept) => Response::Text(redacted(&kept.record.document)),
                 None => Response::Refused(commit::Unwritable::NoGeneration(generation).to_string()),
             },
+        }
+    }
+
+    /// The document in force with its secrets; the control socket hands it to the consoles and root alone.
+    pub(in crate::driver) fn whole_document(&self) -> Response {
+        match self.binding.document() {
+            Some((document, _)) => Response::Text(String::from_utf8_lossy(&document.bytes).into_owned()),
+            None => Response::Refused("there is no document".into()),
         }
     }
 
