@@ -21,15 +21,12 @@ impl Strength {
     /// Of `password`: by its alphabet and its length, of which repetitions and sequences count a quarter.
     pub(crate) fn of(password: &str) -> Self {
         let characters: Vec<char> = password.chars().collect();
-        let classes: [(fn(&char) -> bool, u32); 5] = [
-            (char::is_ascii_lowercase, 26),
-            (char::is_ascii_uppercase, 26),
-            (char::is_ascii_digit, 10),
-            (|c| c.is_ascii() && !c.is_ascii_alphanumeric(), 33),
-            (|c| !c.is_ascii(), 100),
-        ];
-        let alphabet: u32 =
-            classes.iter().filter(|(is, _)| characters.iter().any(is)).map(|(_, size)| size).sum();
+        let size = |is: fn(&char) -> bool, size: u32| if characters.iter().any(is) { size } else { 0 };
+        let alphabet = size(char::is_ascii_lowercase, 26)
+            + size(char::is_ascii_uppercase, 26)
+            + size(char::is_ascii_digit, 10)
+            + size(|c| c.is_ascii() && !c.is_ascii_alphanumeric(), 33)
+            + size(|c| !c.is_ascii(), 100);
         let follows = |pair: &&[char]| u32::from(pair[0]).abs_diff(u32::from(pair[1])) <= 1;
         let easy = characters.windows(2).filter(follows).count();
         let quarters = 4 * characters.len() - 3 * easy;
