@@ -10,6 +10,7 @@ mod diskless;
 mod disks;
 mod faults;
 mod interop;
+mod join;
 mod links;
 mod network;
 mod power;
@@ -40,6 +41,7 @@ const CASES: &[&[Case]] = &[
     volumes::CASES,
     config::CASES,
     wizard::CASES,
+    join::CASES,
     diskless::CASES,
     power::CASES,
     disks::CASES,
