@@ -94,7 +94,7 @@ fn factory_to_serving(story: &mut Story) -> Result<()> {
             console.expect_on_screen("MASTER", SHOWS_WITHIN)?;
             answer(pair, "c", "Admin password")?;
             answer(pair, &format!("{PASSWORD}\r"), "halctl>")?;
-            answer(pair, "dashboard\r", "Command line").context("the way back")
+            answer(pair, "dashboard\r", "m menu").context("the way back")
         })?;
         story.step("a change is tried behind the password", |_| change(pair))?;
         story.step("after a power cut it serves without a question, as before the change", |_| {
