@@ -11,13 +11,15 @@ pub(crate) mod step;
 
 mod dashboard;
 mod entry;
+mod keys;
 mod menu;
 mod password;
+mod walking;
 mod words;
 
 use std::collections::BTreeSet;
 
-use halcyon_core::control::{Port, Request, Response, Typed};
+use halcyon_core::control::{Port, Response};
 use serde::{Deserialize, Serialize};
 
 use change::Base;
@@ -224,70 +226,6 @@ impl Wizard {
         }
     }
 
-    fn press(&mut self, press: Press) -> Vec<Effect> {
-        let mut effects = self.key(press);
-        if self.scene() == Scene::SetUp && self.holder.is_none() {
-            self.holder = Some(self.here.clone());
-            effects.push(Effect::Hold);
-        }
-        effects
-    }
-
-    fn key(&mut self, press: Press) -> Vec<Effect> {
-        match (self.focused(), press) {
-            (Some(Item::Field(field)), press) if self.edit(field, press) => {}
-            (_, Press::Next | Press::Down) => self.travel(1),
-            (_, Press::Previous | Press::Up) => self.travel(-1),
-            (_, Press::Right) if self.on_a_button() => self.travel(1),
-            (_, Press::Left) if self.on_a_button() => self.travel(-1),
-            (_, Press::Back) => self.back(),
-            (Some(Item::Field(Field::Unlock)), Press::Enter) => return self.unlock(),
-            (_, Press::Char(digit)) if digit.is_ascii_digit() => return self.pick(digit),
-            (Some(Item::Field(_)), Press::Enter) => self.travel(1),
-            (Some(Item::Jump(field)), Press::Enter) => self.jump(field),
-            (Some(Item::Button(button)), Press::Enter | Press::Char(' ')) => return self.act(button),
-            (_, Press::Char('c')) if self.scene() == Scene::Dashboard => {
-                return self.act(Button::CommandLine);
-            }
-            (_, Press::Char('m')) if self.scene() == Scene::Dashboard => return self.act(Button::Menu),
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    fn on_a_button(&self) -> bool {
-        matches!(self.focused(), Some(Item::Button(_) | Item::Jump(_)))
-    }
-
-    fn act(&mut self, button: Button) -> Vec<Effect> {
-        match button {
-            Button::Continue => return self.go_on(),
-            Button::Back => self.back(),
-            Button::CommandLine if self.scene() == Scene::SetUp || self.seen.is_none() => {
-                return vec![Effect::CommandLine { full: false }];
-            }
-            Button::CommandLine => return self.enter(Room::Line),
-            Button::Menu => return self.enter(Room::Menu),
-            Button::Unlock => return self.unlock(),
-            Button::Verb(verb) => return self.choose_verb(verb),
-            Button::DoIt => return self.do_it(),
-            Button::Leave => self.leave_room(),
-            Button::TakeOver => return vec![Effect::TakeOver],
-            Button::Try => {
-                self.kept.mine = true;
-                // Who set the password a moment ago need not give it to keep what he set up.
-                self.unlocked |= self.kept.base.is_none();
-                let document = self.judged.text.clone();
-                return self.ask(Ask::Engine(Request::SetUp { document, confirm_within: Some(TRIAL) }));
-            }
-            Button::Keep => return self.ask(Ask::Engine(Request::ConfigConfirm)),
-            Button::Undo => {
-                return self.ask(Ask::Engine(Request::ConfigRollback { generation: None }));
-            }
-        }
-        Vec::new()
-    }
-
     fn ask(&mut self, ask: Ask) -> Vec<Effect> {
         // One at a time: an impatient Enter asks nothing twice.
         if std::mem::replace(&mut self.asking, true) {
@@ -364,82 +302,6 @@ impl Wizard {
             }
             _ => document::checked(&self.kept.answers, self.revision(), self.kept.base.as_ref()),
         };
-    }
-
-    fn travel(&mut self, by: isize) {
-        self.leave_field();
-        let count = self.items().len().max(1);
-        self.focus = self.focus.saturating_add_signed(by).min(count - 1);
-        self.place_cursor();
-    }
-
-    fn leave_field(&mut self) {
-        if let Some(Item::Field(field)) = self.focused() {
-            self.kept.left.insert(field);
-        }
-    }
-
-    fn place_cursor(&mut self) {
-        self.cursor = match self.focused() {
-            Some(Item::Field(field)) => self.given(field).chars().count(),
-            _ => 0,
-        };
-    }
-
-    fn go_to(&mut self, step: Step, focus: usize) {
-        self.kept.step = step;
-        self.focus = focus;
-        self.said = None;
-        self.place_cursor();
-    }
-
-    fn go_on(&mut self) -> Vec<Effect> {
-        if self.kept.step == Step::Welcome {
-            match self.given(Field::Way) {
-                "line" => return vec![Effect::CommandLine { full: self.full }],
-                "volume" => return Vec::new(),
-                _ => {}
-            }
-        }
-        let fields = self.kept.step.fields(&self.kept.answers);
-        self.kept.left.extend(&fields);
-        let wrong = fields.iter().position(|field| {
-            self.judged.about(*field).next().is_some() || self.password_complaint(*field).is_some()
-        });
-        let typed = self.given(Field::Password).to_owned();
-        if self.kept.step == Step::Password && wrong.is_none() && !typed.is_empty() {
-            return self.ask(Ask::Hash(Typed(typed)));
-        }
-        match (wrong, self.kept.step.next(&self.kept.answers)) {
-            (Some(index), _) => {
-                self.focus = index;
-                self.place_cursor();
-            }
-            (None, Some(next)) => self.go_to(next, 0),
-            (None, None) => {}
-        }
-        Vec::new()
-    }
-
-    fn back(&mut self) {
-        self.leave_field();
-        if !matches!(self.scene(), Scene::SetUp | Scene::Dashboard | Scene::Waiting | Scene::Trial) {
-            return self.leave_room();
-        }
-        if self.scene() == Scene::SetUp
-            && let Some(step) = self.kept.step.previous(&self.kept.answers)
-        {
-            self.go_to(step, 0);
-        } else if self.room == Room::Change {
-            self.leave_room();
-        }
-    }
-
-    fn jump(&mut self, field: Field) {
-        let step = Step::of(field);
-        let index = step.fields(&self.kept.answers).iter().position(|own| *own == field);
-        self.kept.left.insert(field);
-        self.go_to(step, index.unwrap_or(0));
     }
 
     /// The words that a field can have; empty for one that is typed.

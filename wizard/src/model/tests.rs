@@ -1,5 +1,6 @@
 //! The wizard by intents alone.
 
+use halcyon_core::control::{Request, Typed};
 use halcyon_core::status::Status;
 use proptest::prelude::*;
 
