@@ -15,6 +15,7 @@ mod links;
 mod network;
 mod power;
 mod recovery;
+mod reset;
 mod serving;
 mod storm;
 mod strategies;
@@ -45,6 +46,7 @@ const CASES: &[&[Case]] = &[
     diskless::CASES,
     power::CASES,
     disks::CASES,
+    reset::CASES,
 ];
 
 fn main() -> ExitCode {
