@@ -6,7 +6,8 @@
 #   make test      everything, with the QEMU acceptance tests
 #   make demo      two boxes and a client, a power cut, a summary    DEMO=naive  the storm, beside a naive set-up
 #   make bench-storm   co-located boxes through every state that is known to bounce packets, as one table
-#   make soak      hundreds of power cuts, a fourth of them right after "saved"; soak-power CUTS=1000  as many as you like
+#   make soak      hundreds of power cuts, a fourth of them right after "saved"; soak-power CUTS=1000  as many as you like,
+#                  CUT=saved  all of them then
 #   make run       one factory-fresh box with its wizard on this terminal
 
 CARGO ?= cargo
@@ -47,7 +48,7 @@ test: host-packages test-image
 
 CUTS ?= $(if $(filter soak,$@),200,1000)
 soak soak-power: host-packages test-image
-	HALCYON_CUTS=$(CUTS) HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin acceptance -- power::
+	HALCYON_CUTS=$(CUTS) HALCYON_CUT=$(CUT) HALCYON_BUILD=$(OUT) HALCYON_IMAGE=$(OUT)/test $(CARGO) run --quiet --release --locked -p halcyon-qemu-tests --bin acceptance -- power::
 
 # DEMO=naive shows the storm that a naive set-up has, beside; its boxes are asked by the tests' agent.
 DEMO_IMAGE = $(if $(DEMO),test,demo)

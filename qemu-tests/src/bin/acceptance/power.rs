@@ -1,7 +1,8 @@
 //! Power cuts at drawn instants: of a box that starts, that writes, and that has just said "saved". What it comes up with
 //! must be what it was told to keep, or what it was being told.
 //!
-//! `HALCYON_CUTS` says how often; the box serves nobody else meanwhile, so that a start takes seconds.
+//! `HALCYON_CUTS` says how often, and `HALCYON_CUT=saved` that all of them come right after "saved"; the box serves nobody
+//! else meanwhile, so that a start takes seconds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,10 +116,13 @@ struct Trial<'a> {
     /// From a verb until its "saved".
     commits: Vec<Duration>,
     keys: u64,
+    /// The power goes after "saved" and at no other time.
+    only_saved: bool,
 }
 
 fn cuts(story: &mut Story) -> Result<()> {
     let cuts = std::env::var("HALCYON_CUTS").ok().and_then(|n| n.parse().ok()).unwrap_or(CUTS);
+    let only_saved = std::env::var("HALCYON_CUT").is_ok_and(|when| when == "saved");
     let seed = story.seed.fork("cuts");
     story.with_pair(Wording::default(), |story, pair| {
         install(story, pair)?;
@@ -126,7 +130,7 @@ fn cuts(story: &mut Story) -> Result<()> {
         let agent = pair.agent(0);
         let start = Duration::from_secs(1);
         let (ledger, commits) = (Ledger::default(), Vec::new());
-        let mut trial = Trial { pair, agent, seed, ledger, start, commits, keys: 0 };
+        let mut trial = Trial { pair, agent, seed, ledger, start, commits, keys: 0, only_saved };
         story.step(&format!("after each of {cuts} power cuts it has the old or the new document"), |story| {
             let mut tally = [0; 3];
             for cut in 0..cuts {
@@ -152,6 +156,7 @@ impl Trial<'_> {
     /// A fourth while the box starts, a fourth after "saved". The first start of all is cut, too: it makes the key.
     fn draw(&mut self, cut: u64) -> When {
         match cut % 4 {
+            _ if self.only_saved => When::Saved,
             0 => When::Starting,
             2 => When::Saved,
             _ => When::Writing,
