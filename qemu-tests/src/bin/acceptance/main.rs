@@ -36,6 +36,8 @@ const CASES: &[&[Case]] = &[
     recovery::CASES,
     storm::CASES,
     strategies::CASES,
+    // The longest of those with a single machine, which are told two at a time.
+    power::CASES,
     boots::CASES,
     units::CASES,
     network::CASES,
@@ -44,7 +46,6 @@ const CASES: &[&[Case]] = &[
     wizard::CASES,
     join::CASES,
     diskless::CASES,
-    power::CASES,
     disks::CASES,
     reset::CASES,
 ];
